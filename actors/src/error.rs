@@ -1,0 +1,89 @@
+//! What can go wrong in a session, in terms a client can act on.
+
+use sluice_types::{Offset, Partitions, TopicName, TopicPartition};
+
+/// Why a session did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The session has ended here, or was never here: look it up again.
+    #[error("the session is not on this node")]
+    NotHere,
+    /// The actor failed while it served this request; the session goes on on a fresh one.
+    #[error("the session failed and is being restarted")]
+    SessionFailed,
+    /// The node is stopping.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// The node runs as many sessions as it may.
+    #[error("this node runs {limit} sessions and takes no more")]
+    TooManySessions {
+        /// Most sessions of this node.
+        limit: usize,
+    },
+    /// A newer poll of the session took over.
+    #[error("a newer poll of this session took over")]
+    Superseded,
+    /// Seek or commit on partitions that the session does not hold.
+    #[error("the session does not hold {0:?}")]
+    NotAssigned(Partitions),
+    /// A manually assigned session cannot commit while its group has live members.
+    #[error("the group has live members")]
+    GroupHasMembers,
+    /// The group uses another assignment strategy or another group type.
+    #[error("the group uses another assignment strategy")]
+    InconsistentProtocol,
+    /// Nothing is committed and the reset policy is `none`.
+    #[error("nothing is committed for {0:?}")]
+    NoCommittedOffset(Partitions),
+    /// A position is outside the partition's log and the reset policy is `none`.
+    #[error("position {position:?} of {partition} is outside its log, {first} to {end}")]
+    OffsetOutOfRange {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the session stands; absent if nothing was committed.
+        position: Option<Offset>,
+        /// The oldest record.
+        first: Offset,
+        /// Behind the newest record.
+        end: Offset,
+    },
+    /// The cursor is damaged or another session's.
+    #[error("the cursor {0}")]
+    InvalidCursor(&'static str),
+    /// Topics that Kafka does not have.
+    #[error("no topic {0:?}")]
+    TopicNotFound(Vec<TopicName>),
+    /// Partitions that Kafka does not have.
+    #[error("no partition {0:?}")]
+    PartitionNotFound(Partitions),
+    /// Kafka's ACLs or authentication refuse this proxy.
+    #[error("kafka refuses access: {0}")]
+    AccessDenied(String),
+    /// No broker can be reached, or none that could do it.
+    #[error("kafka cannot be reached: {0}")]
+    KafkaUnavailable(String),
+    /// Kafka did not answer within the deadline; nothing has changed.
+    #[error("kafka did not answer in time")]
+    KafkaTimeout,
+    /// A rebalance lasted beyond the deadline; nothing has changed.
+    #[error("the group is rebalancing")]
+    Rebalancing,
+    /// A write may or may not have happened.
+    #[error("{0}")]
+    OutcomeUnknown(String),
+    /// The registry cannot decide now; nothing has changed.
+    #[error("the registry cannot decide now")]
+    NoQuorum,
+    /// The embedded broker cannot do this.
+    #[error("the embedded broker cannot {0}")]
+    Unsupported(&'static str),
+    /// Committing needs a group, and the consumer has none.
+    #[error("the consumer has no group to commit to")]
+    NoGroup,
+    /// A consumer's settings make no sense; it says which.
+    #[error("{0}")]
+    InvalidSetting(String),
+    /// A fault of ours.
+    #[error("{0}")]
+    Internal(String),
+}

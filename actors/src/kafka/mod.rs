@@ -1,0 +1,21 @@
+//! The Kafka side of a session: one consumer handle, its callbacks, and where it is closed.
+
+mod client_config;
+mod closer;
+mod cluster;
+mod context;
+mod failure;
+#[allow(unsafe_code, reason = "the one file that calls librdkafka directly")]
+mod ffi;
+mod handle;
+mod logs;
+
+pub use client_config::check_property;
+pub(crate) use client_config::{HandleKind, base_config, consumer_config};
+pub(crate) use closer::Closer;
+pub(crate) use cluster::Cluster;
+pub(crate) use context::{Context, KafkaEvent};
+pub(crate) use failure::{code_failure, failure};
+pub(crate) use ffi::{CommitOutcome, PartitionOutcome, for_each_header};
+pub(crate) use handle::{CommittedOffset, Handle};
+pub(crate) use logs::LogBounds;

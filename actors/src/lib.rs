@@ -1,0 +1,32 @@
+//! Consumer sessions: supervised actors, each owning its Kafka handle, its timer and its one poll.
+//!
+//! A node holds a [`Sessions`] and through it opens sessions and finds [`SessionHandle`]s. What a
+//! session may do is decided elsewhere: the node implements [`Authority`] over its registry. The
+//! crate knows nothing of HTTP, of the registry's replication or of other nodes.
+
+mod authority;
+mod blocking;
+mod config;
+mod consumer;
+mod embedded;
+mod error;
+mod handle;
+mod kafka;
+mod lag;
+mod metrics;
+mod request;
+mod session;
+mod sessions;
+
+pub use authority::{Authority, AuthorityError, Record, Standing};
+pub use config::Config;
+pub use consumer::{ConsumedRecord, Consumer, ConsumerBuilder, RecordHeader};
+pub use embedded::EmbeddedBroker;
+pub use error::Error;
+pub use handle::{AnswerFate, Ended, Opening, SessionEvent, SessionHandle};
+pub use kafka::check_property;
+pub use request::{
+    Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
+    SeekTarget, Snapshot, SnapshotState, Sought,
+};
+pub use sessions::Sessions;

@@ -1,0 +1,392 @@
+//! The actor: a mailbox around a session's state, its timers, and its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use futures::stream;
+use sluice_types::Mode;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::ask::{Ask, Fate};
+use super::end_guard::EndGuard;
+use super::environment::Environment;
+use super::intake::Intake;
+use super::link::Link;
+use super::ops::{Asked, Running, Urgent};
+use super::poll::WaitingPoll;
+use super::ready::ReadyWaiter;
+use super::refusal::FetchRefusal;
+use super::state::State;
+use crate::kafka::KafkaEvent;
+use crate::{Assignment, Ended, Error, Opening, Record, SessionEvent};
+
+/// How often a session looks after its handle, whether or not a client polls.
+const TICK: Duration = Duration::from_secs(1);
+/// Requests that may wait in a session's mailbox.
+const MAILBOX: usize = 64;
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for its handle or for the group.
+    Joining,
+    /// It has the partitions that it is to have.
+    Running,
+    /// Its delete has begun: no client sees it any more.
+    Finished,
+}
+
+/// The actor of one session.
+pub(crate) struct SessionActor {
+    /// First, so that it is dropped first: who waits for an answer that will not come looks here.
+    pub(super) end: EndGuard,
+    pub(super) env: Arc<Environment>,
+    pub(super) opening: Opening,
+    pub(super) record: Record,
+    pub(super) span: tracing::Span,
+    pub(super) wake: Arc<Notify>,
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) state: State,
+    pub(super) intake: Intake,
+    pub(super) phase: Phase,
+    /// The member id that the registry has confirmed.
+    pub(super) member: Option<String>,
+    /// Why the session has no partitions, as far as Kafka said.
+    pub(super) obstacle: Option<Error>,
+    /// Whether that is a fetch that Kafka refuses.
+    pub(super) fetch_refusal: Option<FetchRefusal>,
+    /// No broker has been heard of since.
+    pub(super) brokers_down: bool,
+    pub(super) urgent: VecDeque<Urgent>,
+    pub(super) asked: VecDeque<Asked>,
+    pub(super) running: Option<Running>,
+    /// librdkafka waits until an assignment is taken.
+    pub(super) assignment_open: bool,
+    pub(super) op_serial: u64,
+    /// When ops that met a rebalance are tried again.
+    pub(super) retry_at: Option<Instant>,
+    pub(super) poll: Option<WaitingPoll>,
+    pub(super) polls: u64,
+    /// The handle is being told to read from elsewhere.
+    pub(super) repositioning: bool,
+    pub(super) ready: Vec<ReadyWaiter>,
+    pub(super) was_ready: bool,
+    pub(super) last_renewal: Instant,
+    pub(super) expired: bool,
+    pub(super) last_auto_commit: Instant,
+}
+
+/// There is something to take off the handle.
+struct Wake;
+
+impl SessionActor {
+    pub(crate) fn new(env: Arc<Environment>, opening: Opening, end: EndGuard) -> Self {
+        let Opening {
+            claim,
+            stamp,
+            spec,
+            record,
+            ..
+        } = &opening;
+        let span = tracing::info_span!(
+            "session",
+            consumer_id = %claim.id,
+            group = %spec.group_id,
+            epoch = %claim.epoch
+        );
+        let now = Instant::now();
+        Self {
+            state: State::subscribed(*stamp, &spec.topics, record.seek_seq),
+            record: record.clone(),
+            env,
+            span,
+            wake: Arc::new(Notify::new()),
+            link: None,
+            intake: Intake::default(),
+            phase: Phase::Joining,
+            member: None,
+            obstacle: None,
+            fetch_refusal: None,
+            brokers_down: false,
+            urgent: VecDeque::new(),
+            asked: VecDeque::new(),
+            running: None,
+            assignment_open: false,
+            op_serial: 0,
+            retry_at: None,
+            poll: None,
+            polls: 0,
+            repositioning: false,
+            ready: Vec::new(),
+            was_ready: false,
+            last_renewal: now,
+            expired: false,
+            last_auto_commit: now,
+            end,
+            opening,
+        }
+    }
+
+    pub(super) fn assignment(&self) -> Assignment {
+        let assignment = self.state.partitions();
+        Assignment {
+            assignment,
+            generation: self.state.generation(),
+        }
+    }
+
+    /// Ends the actor; the node learns why.
+    pub(super) fn stop(&mut self, why: Ended, ctx: &mut Context<Self>) {
+        tracing::info!(parent: &self.span, ?why, "session ended here");
+        if let Some(event) = &mut self.end.event {
+            event.ended = why;
+        }
+        self.refuse_all(Error::NotHere);
+        ctx.stop();
+    }
+
+    /// Ends the actor because the node asked for it: the node needs not be told.
+    pub(super) fn stop_quietly(&mut self, ctx: &mut Context<Self>) {
+        self.end.event = None;
+        self.refuse_all(Error::NotHere);
+        ctx.stop();
+    }
+
+    pub(super) fn refuse_all(&mut self, error: Error) {
+        for op in self.asked.drain(..) {
+            op.refuse(error.clone());
+        }
+        for waiter in self.ready.drain(..) {
+            let _ = waiter.reply.send(Err(error.clone()));
+        }
+        if let Some(poll) = self.poll.take() {
+            let _ = poll.reply.send(Err(error));
+        }
+    }
+
+    fn renew(&mut self) {
+        self.last_renewal = Instant::now();
+    }
+
+    /// Looks after the handle, the timers and what is owed.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+        self.recheck_refusal(ctx);
+        self.bound_held();
+        self.answer_ready();
+        let idle = self.poll.is_none()
+            && self.asked.is_empty()
+            && self.ready.is_empty()
+            && self.last_renewal.elapsed() >= self.opening.spec.session_timeout;
+        // While the node's queue is full, the next tick tries again.
+        if idle
+            && self.phase != Phase::Finished
+            && let Ok(permit) = self.end.events.try_reserve()
+        {
+            self.expired = true;
+            self.phase = Phase::Finished;
+            tracing::info!(parent: &self.span, "session expired");
+            let claim = self.opening.claim.clone();
+            permit.send(SessionEvent {
+                claim,
+                ended: Ended::Expired,
+            });
+        }
+        self.queue_auto_commit(ctx);
+        self.report_lag();
+    }
+
+    fn report_lag(&self) {
+        let Some(link) = &self.link else { return };
+        let mut lag = BTreeMap::new();
+        for (at, position) in self.state.positions().iter() {
+            let Some(end) = link.handle.cached_end(&at) else {
+                continue;
+            };
+            *lag.entry(at.topic).or_insert(0) += (end.get() - position.get()).max(0);
+        }
+        self.env
+            .metrics
+            .lag
+            .report(&self.opening.claim.id, &self.opening.spec.group_id, lag);
+    }
+
+    pub(super) fn queue_auto_commit(&mut self, ctx: &mut Context<Self>) {
+        let spec = &self.opening.spec;
+        let due = spec.auto_commit
+            && self.phase == Phase::Running
+            && self.last_auto_commit.elapsed() >= spec.auto_commit_interval
+            && !self.asked.iter().any(|op| matches!(op, Asked::AutoCommit))
+            && !self.state.owed().is_empty();
+        if due {
+            self.ask(Asked::AutoCommit, ctx);
+        }
+    }
+
+    /// Runs what the handle has: outcomes of commits, records, events.
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        let Some(link) = self.link.clone() else {
+            return;
+        };
+        link.collect();
+        loop {
+            self.serve_poll(&link, ctx);
+            let mut any = false;
+            while let Some(event) = link.handle.next_event() {
+                any = true;
+                self.on_event(event, ctx);
+            }
+            if !any {
+                break;
+            }
+        }
+        if let Some((code, reason)) = link.handle.fatal_error() {
+            tracing::warn!(parent: &self.span, %code, reason, "the kafka handle broke");
+            self.stop(Ended::Fenced, ctx);
+        }
+    }
+
+    fn on_event(&mut self, event: KafkaEvent, ctx: &mut Context<Self>) {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        match event {
+            KafkaEvent::Assign(partitions) => {
+                self.assignment_open = true;
+                self.urge(Urgent::Assign(partitions), ctx);
+            }
+            KafkaEvent::Revoke(partitions) => self.urge(Urgent::Revoke(partitions), ctx),
+            KafkaEvent::Error {
+                code: Some(Code::AllBrokersDown),
+                reason,
+            } => {
+                tracing::debug!(parent: &self.span, reason, "no broker can be reached");
+                self.brokers_down = true;
+            }
+            KafkaEvent::Error {
+                code: Some(code),
+                reason,
+            } => match code {
+                Code::InconsistentGroupProtocol
+                | Code::GroupAuthorizationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::Authentication
+                | Code::SaslAuthenticationFailed => {
+                    self.refused(code, &reason);
+                }
+                _ => tracing::debug!(parent: &self.span, %code, reason, "kafka error"),
+            },
+            KafkaEvent::Error { code: None, reason } => {
+                tracing::debug!(parent: &self.span, reason, "kafka error");
+            }
+        }
+    }
+
+    pub(super) fn mode(&self) -> &Mode {
+        &self.record.mode
+    }
+}
+
+impl Actor for SessionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let wakes = stream::unfold(self.wake.clone(), |wake| async move {
+            wake.notified().await;
+            Some((Wake, wake))
+        });
+        ctx.add_stream(wakes);
+        let spec = &self.opening.spec;
+        let interval = if spec.auto_commit {
+            TICK.min(spec.auto_commit_interval)
+        } else {
+            TICK
+        };
+        ctx.run_interval(interval, Self::tick);
+        self.env.metrics.sessions.inc();
+        self.urge(Urgent::Open, ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        // Called while a panic unwinds too: what was being served has failed and is not to be
+        // asked again of the next actor, which it may have brought down as well.
+        self.refuse_all(if std::thread::panicking() {
+            Error::SessionFailed
+        } else {
+            Error::NotHere
+        });
+    }
+}
+
+impl Drop for SessionActor {
+    fn drop(&mut self) {
+        self.env.metrics.sessions.dec();
+        self.env.metrics.lag.forget(&self.opening.claim.id);
+    }
+}
+
+impl StreamHandler<Wake> for SessionActor {
+    fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Fate> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, fate: Fate, ctx: &mut Context<Self>) {
+        let back = self.state.fate(fate.number, fate.delivered);
+        // The client has asked for more before it was known that it has this answer.
+        if fate.delivered && self.poll.as_ref().is_some_and(WaitingPoll::acknowledges) {
+            self.state.acknowledge();
+        }
+        if !back.is_empty() {
+            self.intake.discard(&back.partitions());
+            self.urge(Urgent::Reposition(back), ctx);
+        }
+        self.pump(ctx);
+        self.next_op(ctx);
+    }
+}
+
+impl Handler<Ask> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+        let ends = matches!(&ask, Ask::Op(op) if op.ends_session());
+        if self.phase == Phase::Finished && !ends {
+            return ask.refuse(Error::NotHere);
+        }
+        match ask {
+            Ask::Ready { deadline, reply } => {
+                self.renew();
+                self.ready.push(ReadyWaiter { deadline, reply });
+                ctx.run_later(deadline.remaining(), |actor, _| actor.answer_ready());
+                self.answer_ready();
+            }
+            Ask::Poll {
+                poll,
+                deadline,
+                reply,
+            } => {
+                self.renew();
+                self.start_poll(poll, deadline, reply, ctx);
+            }
+            Ask::Op(op) => {
+                if ends {
+                    self.begin_end(ctx);
+                } else {
+                    self.renew();
+                }
+                self.ask(op, ctx);
+            }
+            Ask::Assignment { reply } => {
+                let _ = reply.send(Ok(self.assignment()));
+            }
+            Ask::Snapshot { deadline, reply } => self.snapshot(deadline, reply, ctx),
+            Ask::Panic => panic!("a session was asked to panic"),
+        }
+    }
+}

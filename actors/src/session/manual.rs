@@ -1,0 +1,177 @@
+//! The op that replaces group assignment by a manual one.
+
+use std::sync::Arc;
+
+use sluice_types::{Mode, PartitionMap, Partitions, Point, PointBy, TopicName};
+
+use super::actor::{Phase, SessionActor};
+use super::end::leave_group;
+use super::environment::Environment;
+use super::finder::Found;
+use super::join::create_link;
+use super::ops::{Apply, OpFuture, Reply, then};
+use crate::authority::AuthorityError;
+use crate::{Assignment, Deadline, Ended, Error, Record};
+
+impl SessionActor {
+    /// Reads these partitions from now on, and takes no part in the group's rebalancing.
+    ///
+    /// Everything that can be refused is checked before the group is left.
+    pub(super) fn assign_manually(
+        &mut self,
+        partitions: Partitions,
+        deadline: Deadline,
+        reply: Reply<Assignment>,
+    ) -> OpFuture {
+        let env = self.env.clone();
+        let opening = self.opening.clone();
+        let wake = self.wake.clone();
+        let old = self.link.clone();
+        let revision = match self.mode() {
+            // Clients see it as the generation, which must not stay what the group's was.
+            Mode::Subscribed => u32::try_from(self.state.generation()).unwrap_or(0) + 1,
+            Mode::Assigned { revision, .. } => revision + 1,
+        };
+        let mode = Mode::Assigned {
+            partitions: partitions.clone(),
+            revision,
+        };
+        let owed = if opening.spec.auto_commit {
+            self.state.owed()
+        } else {
+            Default::default()
+        };
+        let seek_seq = self.state.seek_seq();
+        let record = self.record.clone();
+        let finder_of = self.finder_factory();
+        Box::pin(async move {
+            let checked = check_exist(&env, &partitions, deadline).await;
+            if let Err(error) = checked {
+                return refuse(reply, error);
+            }
+            if let Some(old) = &old {
+                old.commit_and_wait(owed, seek_seq, deadline.instant())
+                    .await;
+            }
+            let link = match create_link(&env, &opening, &mode, wake).await {
+                Ok(link) => link,
+                Err(error) => return refuse(reply, error),
+            };
+            let record = Record {
+                points: PartitionMap::new(),
+                mode: mode.clone(),
+                ..record
+            };
+            let finder = finder_of(link.clone());
+            let found = match finder.try_find(&partitions, &record, true).await {
+                Ok(found) => found,
+                Err(error) => return refuse(reply, error),
+            };
+            let points = finder.points_of(&found, seek_seq).await;
+            let points = match points {
+                Ok(points) => points,
+                Err(error) => return refuse(reply, error),
+            };
+            let written = env
+                .authority
+                .assign(&opening.claim, partitions, revision, points.clone())
+                .await;
+            match written {
+                Ok(()) => {}
+                Err(AuthorityError::Unavailable) => return refuse(reply, Error::NoQuorum),
+                Err(AuthorityError::Unknown) => {
+                    let said = "the registry did not say in time whether it took the assignment";
+                    return refuse(reply, Error::OutcomeUnknown(said.to_owned()));
+                }
+                Err(AuthorityError::Stale) => {
+                    return then(move |actor, ctx| {
+                        let _ = reply.send(Err(Error::NotHere));
+                        actor.stop(Ended::Fenced, ctx);
+                    });
+                }
+            }
+            if let Some(old) = old {
+                leave_group(&old, true, deadline.instant()).await;
+            }
+            then(move |actor, ctx| {
+                actor.link = Some(link.clone());
+                actor.member = Some(String::new());
+                actor.record = Record { points, ..record };
+                actor.intake.clear();
+                actor.drop_group_events();
+                actor.phase = Phase::Joining;
+                // A start that is written as a point needs no commit to survive.
+                let found = Found {
+                    uncommitted: Default::default(),
+                    ..found
+                };
+                actor.assigned(&link, found, &mode, ctx);
+                let _ = reply.send(Ok(actor.assignment()));
+            })
+        })
+    }
+}
+
+async fn check_exist(
+    env: &Arc<Environment>,
+    partitions: &Partitions,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let topics: Vec<TopicName> = partitions.topics().keys().cloned().collect();
+    let (cluster, asked) = (env.cluster.clone(), topics.clone());
+    let counts = env
+        .blocking
+        .run(move || cluster.describe_topics(&asked, deadline))
+        .await??;
+    let missing: Vec<_> = topics
+        .into_iter()
+        .filter(|topic| !counts.contains_key(topic))
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::TopicNotFound(missing));
+    }
+    let beyond: Partitions = partitions
+        .iter()
+        .filter(|at| {
+            counts
+                .get(&at.topic)
+                .is_none_or(|count| at.partition.get() >= *count)
+        })
+        .collect();
+    if beyond.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::PartitionNotFound(beyond))
+    }
+}
+
+impl super::finder::Finder {
+    /// The starts that no commit says, as points: a manual session's starts must hold through a
+    /// crash too.
+    async fn points_of(
+        &self,
+        found: &Found,
+        seek_seq: sluice_types::SeekSeq,
+    ) -> Result<PartitionMap<Point>, Error> {
+        let committed = self.committed(&found.starts.partitions()).await?;
+        Ok(found
+            .starts
+            .iter()
+            .filter(|(at, _)| !committed.contains(at) && !found.troubles.contains(at))
+            .map(|(at, offset)| {
+                (
+                    at,
+                    Point {
+                        offset: *offset,
+                        seen: None,
+                        by: PointBy::Assign(seek_seq),
+                    },
+                )
+            })
+            .collect())
+    }
+}
+
+fn refuse(reply: Reply<Assignment>, error: Error) -> Apply {
+    Box::new(move |_, _| drop(reply.send(Err(error))))
+}

@@ -1,0 +1,55 @@
+//! One consumer session.
+//!
+//! ```text
+//!  request ──► ask.rs ──► actor.rs ──► ops.rs: one at a time
+//!                          │   ▲         join, reset, commit, seek, manual, end
+//!         poll.rs ◄────────┘   │           │ decide with
+//!            │                 │           ▼
+//!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
+//!            ▼
+//!         intake.rs (records off the handle) ──► encode.rs (straight into the answer)
+//! ```
+//!
+//! Whatever reads or writes the group's offsets or the assignment is an *op*; ops run one after
+//! another, rebalances before anything a client asked. Polls run beside them.
+
+mod actor;
+mod ask;
+mod commit;
+mod cursor;
+mod encode;
+mod end;
+mod end_guard;
+mod environment;
+mod finder;
+mod intake;
+mod join;
+mod link;
+mod manual;
+mod ops;
+mod poll;
+mod ready;
+mod refusal;
+mod reset;
+mod seek;
+mod snapshot;
+mod stamp;
+mod start;
+mod state;
+mod trouble;
+
+pub(crate) use actor::SessionActor;
+pub(crate) use ask::{Ask, Fate};
+pub(crate) use end_guard::{EndGuard, OnEnd};
+pub(crate) use environment::Environment;
+pub(crate) use ops::{Asked, Finish};
+
+// What `consumer` is made of too.
+pub(crate) use encode::RecordRef;
+pub(crate) use end::leave_group;
+pub(crate) use finder::{Finder, Found};
+pub(crate) use intake::{Intake, Pass, Verdict};
+pub(crate) use link::{Judged, Link};
+pub(crate) use start::{Restart, restart};
+pub(crate) use state::{Slot, State};
+pub(crate) use trouble::Trouble;

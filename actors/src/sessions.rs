@@ -1,0 +1,248 @@
+//! The sessions of a node: where they run, and how they are found.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use actix::{Actor, Arbiter, ArbiterHandle, System};
+use futures::future::join_all;
+use sluice_types::{Claim, Clock, ConsumerId, TopicName};
+use tokio::sync::mpsc;
+
+use crate::blocking::Blocking;
+use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
+use crate::kafka::{Closer, Cluster};
+use crate::metrics::Metrics;
+use crate::session::{EndGuard, Environment, Finish, OnEnd, SessionActor};
+use crate::{Authority, Config, Deadline, Error};
+
+/// Ends that may wait for the node; what does not fit is found by comparing what runs.
+const EVENTS: usize = 1024;
+/// How long a broker may take to show that it is there.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// The sessions of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions(Arc<Inner>);
+
+struct Inner {
+    env: Arc<Environment>,
+    arbiters: Vec<ArbiterHandle>,
+    next_arbiter: AtomicU64,
+    running: Arc<Mutex<HashMap<ConsumerId, SessionHandle>>>,
+    events: mpsc::Sender<SessionEvent>,
+    stopping: AtomicBool,
+}
+
+impl Sessions {
+    /// Starts the threads on which sessions live. What becomes of sessions comes on the receiver.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: librdkafka refuses a property, or threads cannot be started.
+    pub fn start(
+        config: Config,
+        authority: Arc<dyn Authority>,
+        clock: Arc<dyn Clock>,
+        metrics: &prometheus::Registry,
+    ) -> Result<(Self, mpsc::Receiver<SessionEvent>), Error> {
+        let arbiters = start_arbiters(config.arbiters.max(1))?;
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let env = Environment {
+            cluster: Arc::new(Cluster::new(&config)?),
+            closer: Closer::new(config.close_timeout),
+            blocking: Blocking::new()?,
+            metrics: Metrics::new(metrics, config.max_metric_groups)?,
+            inflight: Arc::default(),
+            authority,
+            clock,
+            config,
+        };
+        let inner = Inner {
+            env: Arc::new(env),
+            arbiters,
+            next_arbiter: AtomicU64::new(0),
+            running: Arc::default(),
+            events,
+            stopping: AtomicBool::new(false),
+        };
+        Ok((Self(Arc::new(inner)), receiver))
+    }
+
+    /// How many partitions each topic has; absent are those that Kafka does not have.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`], [`Error::KafkaUnavailable`], [`Error::KafkaTimeout`].
+    pub async fn describe_topics(
+        &self,
+        topics: &[TopicName],
+        deadline: Deadline,
+    ) -> Result<BTreeMap<TopicName, i32>, Error> {
+        let (cluster, topics) = (self.0.env.cluster.clone(), topics.to_vec());
+        self.0
+            .env
+            .blocking
+            .run(move || cluster.describe_topics(&topics, deadline))
+            .await?
+    }
+
+    /// Whether a broker answers now.
+    pub async fn kafka_reachable(&self) -> bool {
+        let cluster = self.0.env.cluster.clone();
+        self.0
+            .env
+            .blocking
+            .run(move || cluster.reachable(PROBE))
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Runs a session. It is found by [`get`](Self::get) from now on; that it has its partitions
+    /// is known from [`SessionHandle::ready`].
+    ///
+    /// # Errors
+    /// [`Error::TooManySessions`], [`Error::ShuttingDown`].
+    pub fn open(&self, opening: Opening) -> Result<SessionHandle, Error> {
+        let id = opening.claim.id.clone();
+        let mut running = self.running();
+        if self.0.stopping.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        let limit = self.0.env.config.max_sessions;
+        if running.len() >= limit && !running.contains_key(&id) {
+            return Err(Error::TooManySessions { limit });
+        }
+        let handle = self.start_actor(opening);
+        running.insert(id, handle.clone());
+        Ok(handle)
+    }
+
+    fn start_actor(&self, opening: Opening) -> SessionHandle {
+        let ended = Arc::new(OnceLock::new());
+        let claim = opening.claim.clone();
+        let guard = EndGuard {
+            event: Some(SessionEvent {
+                claim: claim.clone(),
+                ended: Ended::Fenced,
+            }),
+            ended: ended.clone(),
+            events: self.0.events.clone(),
+            on_end: Some(self.on_end(claim.clone())),
+        };
+        let spec = Arc::new(opening.spec.clone());
+        let env = self.0.env.clone();
+        let turn = self.0.next_arbiter.fetch_add(1, Ordering::Relaxed) as usize;
+        let arbiter = &self.0.arbiters[turn % self.0.arbiters.len()];
+        let actor = SessionActor::start_in_arbiter(arbiter, move |_| {
+            SessionActor::new(env, opening, guard)
+        });
+        SessionHandle {
+            claim: Arc::new(claim),
+            spec,
+            actor,
+            ended,
+        }
+    }
+
+    fn on_end(&self, claim: Claim) -> OnEnd {
+        let running = self.0.running.clone();
+        let metrics = self.0.env.metrics.clone();
+        Box::new(move |ended| {
+            let cause = match ended {
+                Some(Ended::Panicked) => Some("panicked"),
+                Some(Ended::Fenced) => Some("fenced"),
+                Some(Ended::Failed(_)) => Some("failed"),
+                Some(Ended::Expired) | None => None,
+            };
+            if let Some(cause) = cause {
+                metrics.failures.with_label_values(&[cause]).inc();
+            }
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            if running
+                .get(&claim.id)
+                .is_some_and(|session| *session.claim == claim)
+            {
+                running.remove(&claim.id);
+            }
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<ConsumerId, SessionHandle>> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session with this id, if it runs here.
+    pub fn get(&self, id: &ConsumerId) -> Option<SessionHandle> {
+        self.running().get(id).cloned()
+    }
+
+    /// All sessions that run here.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.running()
+            .values()
+            .map(|session| session.claim().clone())
+            .collect()
+    }
+
+    /// How many Kafka handles wait to be closed or are being closed. Also sets the metrics of it.
+    pub fn closer_backlog(&self) -> usize {
+        let Environment {
+            closer, metrics, ..
+        } = &*self.0.env;
+        let backlog = closer.backlog();
+        metrics
+            .closer_backlog
+            .set(i64::try_from(backlog).unwrap_or(i64::MAX));
+        metrics
+            .closer_abandoned
+            .set(i64::try_from(closer.abandoned()).unwrap_or(i64::MAX));
+        backlog
+    }
+
+    /// Ends every session: answers its poll, commits what auto-commit owes, leaves its group and
+    /// closes its handle. No session is opened any more. Returns how many handles were not
+    /// closed by the deadline.
+    pub async fn shutdown(&self, deadline: Deadline) -> usize {
+        let sessions: Vec<SessionHandle> = {
+            let running = self.running();
+            self.0.stopping.store(true, Ordering::Release);
+            running.values().cloned().collect()
+        };
+        join_all(sessions.iter().map(|session| async move {
+            session.finish_because(Finish::NodeStops, deadline).await;
+            session.leave(deadline).await
+        }))
+        .await;
+        self.0.env.closer.drained(deadline.instant()).await
+    }
+}
+
+/// Starts an actix system on a thread of its own, so that whoever uses sessions needs none, and
+/// in it the arbiters.
+fn start_arbiters(count: usize) -> Result<Vec<ArbiterHandle>, Error> {
+    let (sender, started) = std::sync::mpsc::channel();
+    thread::Builder::new()
+        .name("sluice-sessions".to_owned())
+        .spawn(move || {
+            let system = System::new();
+            let arbiters = system.block_on(async {
+                (0..count)
+                    .map(|_| Arbiter::new().handle())
+                    .collect::<Vec<_>>()
+            });
+            // Nobody listens only if the thread that started this one is gone.
+            if sender.send(arbiters).is_ok()
+                && let Err(error) = system.run()
+            {
+                tracing::error!(%error, "the sessions' threads stopped");
+            }
+        })
+        .map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    started
+        .recv()
+        .map_err(|_| Error::Internal("the sessions' threads did not start".to_owned()))
+}

@@ -1,0 +1,3 @@
+module example.com/sluice-consumer
+
+go 1.22

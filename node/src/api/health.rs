@@ -1,0 +1,60 @@
+//! Whether the process is fine, and whether it should get requests.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::call::Call;
+use super::error::{Problem, shutting_down};
+use super::reply::Reply;
+use super::schema;
+
+/// A probe does not wait for Kafka longer than this.
+const KAFKA_WAIT: Duration = Duration::from_secs(1);
+
+/// The process is fine. Never depends on Kafka.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "livez",
+    tag = "health",
+    responses((status = 200, description = "The process is fine", body = schema::Live)),
+)]
+pub(super) async fn livez(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
+    let node = &call.state().node;
+    Reply::json(&json!({"status": "ok", "node": node}))
+}
+
+/// The node takes requests.
+///
+/// What fails on all nodes at once, Kafka for one, is told in the body and takes no node out of
+/// rotation.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "health",
+    responses((status = 200, description = "The node takes requests", body = schema::Ready)),
+)]
+pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
+    let state = call.state();
+    if state.draining.is_on() {
+        return Err(shutting_down());
+    }
+    let reachable = tokio::time::timeout(KAFKA_WAIT, state.sessions.kafka_reachable()).await;
+    let kafka = if reachable == Ok(true) {
+        "ok"
+    } else {
+        "degraded"
+    };
+    Reply::json(&json!({
+        "status": "ready",
+        "node": state.node,
+        "registry": "ok",
+        "leader": "ok",
+        "lease": "ok",
+        "kafka": kafka,
+    }))
+}

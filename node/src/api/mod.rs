@@ -1,0 +1,337 @@
+//! The HTTP API.
+//!
+//! ```text
+//! connection -> service.rs   request id, span, method, Accept, panics, metrics
+//!            -> request/     raw -> typed, every fault at once
+//!            -> consumers.rs health.rs admin.rs docs.rs      the handlers
+//!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
+//! ```
+//! The routes are the tables in this file; `openapi.rs` describes the same ones, and a test holds
+//! the two together.
+
+mod accept;
+mod admin;
+mod body;
+mod call;
+mod compress;
+mod consumers;
+mod docs;
+pub mod error;
+mod handover;
+mod health;
+mod openapi;
+mod reply;
+mod request;
+mod schema;
+mod service;
+mod state;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::{HttpRequest, web};
+use futures::future::LocalBoxFuture;
+
+use call::Call;
+use error::{Code, Problem};
+use reply::Reply;
+use service::Endpoint;
+
+pub use openapi::{Port, document};
+pub(crate) use state::{Draining, State};
+
+/// What a route answers when all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Produces {
+    /// JSON: a client that does not accept it gets 406.
+    Json,
+    /// Something else, or nothing.
+    Other,
+}
+
+/// One method of one path.
+struct Route {
+    method: Method,
+    path: &'static str,
+    produces: Produces,
+    /// The errors that it can answer besides those that every route can.
+    errors: &'static [Code],
+    run: fn(Call) -> LocalBoxFuture<'static, Result<Reply, Problem>>,
+}
+
+/// What clients use.
+static CLIENT: [Route; 9] = [
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/subscribe",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::TopicNotFound,
+            Code::ConsumerExists,
+            Code::InconsistentGroupProtocol,
+            Code::NoCommittedOffset,
+            Code::SchemaRegistryNotConfigured,
+            Code::TooManySessions,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::SessionFailed,
+        ],
+        run: |call| Box::pin(consumers::subscribe(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/{id}/consume",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::InconsistentGroupProtocol,
+            Code::Superseded,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+        ],
+        run: |call| Box::pin(consumers::consume(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/{id}/commit",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::PartitionNotAssigned,
+            Code::GroupHasMembers,
+            Code::InconsistentGroupProtocol,
+            Code::SessionFailed,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::commit(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/{id}/seek",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::PartitionNotAssigned,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::seek(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}/position",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::position(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}/assignment",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::assignment(call)),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/consumers/{id}/assignment",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::NoCommittedOffset,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::assign(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::describe(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/consumers/{id}",
+        produces: Produces::Other,
+        errors: &[
+            Code::ConsumerNotFound,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::delete(call)),
+    },
+];
+
+/// The errors of what looks at a session.
+const SESSION_READ: &[Code] = &[
+    Code::KafkaAccessDenied,
+    Code::ConsumerNotFound,
+    Code::TopicNotFound,
+    Code::InconsistentGroupProtocol,
+    Code::OffsetOutOfRange,
+    Code::SessionFailed,
+    Code::NoQuorum,
+    Code::KafkaUnavailable,
+    Code::OwnerUnavailable,
+    Code::RebalanceInProgress,
+    Code::ShuttingDown,
+    Code::KafkaTimeout,
+];
+
+/// What both ports have.
+static SHARED: [Route; 5] = [
+    Route {
+        method: Method::GET,
+        path: "/livez",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(health::livez(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/readyz",
+        produces: Produces::Json,
+        errors: &[Code::ShuttingDown],
+        run: |call| Box::pin(health::readyz(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/openapi.json",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(docs::openapi(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/docs",
+        produces: Produces::Other,
+        errors: &[],
+        run: |call| Box::pin(docs::page(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/docs/{file:.*}",
+        produces: Produces::Other,
+        errors: &[Code::RouteNotFound],
+        run: |call| Box::pin(docs::file(call)),
+    },
+];
+
+/// What operators use.
+static ADMIN: [Route; 2] = [
+    Route {
+        method: Method::GET,
+        path: "/metrics",
+        produces: Produces::Other,
+        errors: &[],
+        run: |call| Box::pin(admin::metrics(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(admin::list(call)),
+    },
+];
+
+/// The routes of a port.
+fn routes(port: Port) -> impl Iterator<Item = &'static Route> {
+    let own: &'static [Route] = match port {
+        Port::Client => &CLIENT,
+        Port::Admin => &ADMIN,
+    };
+    own.iter().chain(&SHARED)
+}
+
+/// Mounts the routes of a port; every other path answers 404 in the same way.
+pub(crate) fn configure(config: &mut web::ServiceConfig, port: Port, state: &Arc<State>) {
+    config.app_data(web::Data::new(port));
+    let mut paths: Vec<&'static str> = Vec::new();
+    for route in routes(port) {
+        if !paths.contains(&route.path) {
+            paths.push(route.path);
+        }
+    }
+    for path in paths {
+        let all: Rc<[&'static Route]> = routes(port).filter(|route| route.path == path).collect();
+        let endpoint = Endpoint::new(state, all);
+        config.service(
+            web::resource(path).to(move |http: HttpRequest, payload: web::Payload| {
+                endpoint.clone().serve(http, payload.into_inner())
+            }),
+        );
+    }
+    let nowhere = Endpoint::new(state, Rc::new([]));
+    config.default_service(web::to(move |http: HttpRequest, payload: web::Payload| {
+        nowhere.clone().serve(http, payload.into_inner())
+    }));
+}

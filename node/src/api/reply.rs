@@ -1,0 +1,128 @@
+//! An answer, until it is written to a connection.
+
+use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+};
+use bytes::Bytes;
+use serde::Serialize;
+use sluice_actors::{Answer, AnswerFate};
+
+use super::accept::Encoding;
+use super::compress::{SMALL, compress};
+use super::error::Problem;
+use super::handover::Handover;
+
+const JSON: &str = "application/json";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    fate: Option<AnswerFate>,
+    encoded: bool,
+    /// The code, where it is an error.
+    pub(super) code: Option<&'static str>,
+}
+
+impl Reply {
+    /// A body with its type.
+    pub(super) fn new(content_type: &str, body: impl Into<Bytes>) -> Self {
+        let content_type = HeaderValue::from_str(content_type)
+            .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"));
+        Self {
+            status: StatusCode::OK,
+            headers: vec![(CONTENT_TYPE, content_type)],
+            body: body.into(),
+            fate: None,
+            encoded: false,
+            code: None,
+        }
+    }
+
+    /// A JSON document.
+    pub(super) fn json(document: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(document)
+            .map_err(|error| Problem::internal(format!("an answer cannot be written: {error}")))?;
+        Ok(Self::new(JSON, body))
+    }
+
+    /// The answer of a poll.
+    pub(super) fn answer(answer: Answer) -> Self {
+        Self {
+            fate: Some(answer.fate),
+            ..Self::new(JSON, answer.body)
+        }
+    }
+
+    /// 204.
+    pub(super) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            fate: None,
+            encoded: false,
+            code: None,
+        }
+    }
+
+    /// An error.
+    pub(super) fn problem(problem: &Problem) -> Self {
+        let meaning = problem.code.meaning();
+        let mut reply = Self::new(PROBLEM_JSON, problem.body().to_string());
+        reply.status = meaning.status;
+        reply.code = Some(meaning.code);
+        if let Some(after) = meaning.retry_after {
+            reply
+                .headers
+                .push((RETRY_AFTER, HeaderValue::from(after.as_secs())));
+        }
+        reply
+    }
+
+    /// Says which methods there are.
+    pub(super) fn allow(mut self, methods: &str) -> Self {
+        if let Ok(methods) = HeaderValue::from_str(methods) {
+            self.headers.push((ALLOW, methods));
+        }
+        self
+    }
+
+    /// Adds a header.
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.encoded |= name == CONTENT_ENCODING;
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Turns it into what actix writes.
+    pub(super) async fn into_response(self, encoding: Encoding) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status);
+        for (name, value) in self.headers {
+            response.append_header((name, value));
+        }
+        let mut body = self.body;
+        if body.len() > SMALL && !self.encoded {
+            response.append_header((VARY, "accept-encoding"));
+            if let Some((name, compressed)) = encoding.name().zip(compress(&body, encoding).await) {
+                response.insert_header((CONTENT_ENCODING, name));
+                body = compressed;
+            }
+        }
+        match self.fate {
+            Some(fate) => response.body(Handover::new(body, move || fate.delivered())),
+            None => response.body(body),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sluice_actors::Sessions;
+use sluice_types::{AssignmentStrategy, Clock, NodeName};
+
+use crate::metrics::HttpMetrics;
+use crate::ownership::Ownership;
+
+/// What handlers work with; one for the process.
+pub(crate) struct State {
+    /// The sessions of the cluster.
+    pub(crate) ownership: Ownership,
+    /// The sessions that run here.
+    pub(crate) sessions: Sessions,
+    /// This node's name.
+    pub(crate) node: NodeName,
+    /// The assignment strategy of sessions that name none.
+    pub(crate) assignment_strategy: AssignmentStrategy,
+    /// Largest body of a request, in bytes.
+    pub(crate) body_bytes: usize,
+    /// Reads wall time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Counts requests.
+    pub(crate) http_metrics: HttpMetrics,
+    /// All metrics of the process.
+    pub(crate) metrics: prometheus::Registry,
+    /// Whether the node is stopping.
+    pub(crate) draining: Draining,
+}
+
+/// Whether the node is stopping. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on the node is stopping.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// What handlers work with where no broker can be reached.
+    pub(crate) fn for_tests() -> Arc<Self> {
+        use sluice_raft::RegistryHandle;
+        use sluice_types::{Incarnation, NodeId, SystemClock};
+
+        use crate::config::{Config, Env, Flags};
+        use crate::ownership::RegistryAuthority;
+
+        let name = "KAFKA_BOOTSTRAP_SERVERS".to_owned();
+        let env = Env::from([(name, "127.0.0.1:1".to_owned())]);
+        let config = Config::parse("", &env, &Flags::default()).unwrap();
+        let node = NodeId {
+            name: config.cluster.name.clone(),
+            incarnation: Incarnation::random(),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = prometheus::Registry::new();
+        let registry = RegistryHandle::in_memory();
+        let (sessions, events) = Sessions::start(
+            crate::app::sessions_config(&config, &crate::app::Options::default()),
+            Arc::new(RegistryAuthority::new(registry.clone(), node.clone())),
+            Arc::clone(&clock),
+            &metrics,
+        )
+        .unwrap();
+        let ownership = Ownership::start(
+            node.clone(),
+            registry,
+            sessions.clone(),
+            events,
+            Arc::clone(&clock),
+        );
+        Arc::new(Self {
+            ownership,
+            sessions,
+            node: node.name,
+            assignment_strategy: config.kafka.assignment_strategy,
+            body_bytes: config.limits.body_bytes,
+            clock,
+            http_metrics: HttpMetrics::register(&metrics).unwrap(),
+            metrics,
+            draining: Draining::default(),
+        })
+    }
+}

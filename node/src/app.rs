@@ -1,0 +1,279 @@
+//! The one place that builds a node and wires its parts.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App as ActixApp, HttpServer};
+use sluice_actors::{Deadline, Sessions};
+use sluice_raft::RegistryHandle;
+use sluice_types::{Clock, Incarnation, NodeId, SystemClock};
+use socket2::SockRef;
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+use crate::api::{self, Draining, Port, State};
+use crate::config::Config;
+use crate::metrics::HttpMetrics;
+use crate::ownership::{Ownership, RegistryAuthority};
+use crate::threads;
+
+/// How long a client may leave sent bytes unacknowledged before its connection is given up.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long closing a Kafka handle may take before it is given up.
+const CLOSE_HANDLE: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Of what is left of the drain, this much is for closing connections after sessions have ended.
+const CLOSING_SHARE: Duration = Duration::from_secs(2);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The sessions' part did not start, because of a librdkafka property for instance.
+    #[error("sessions cannot start")]
+    Sessions(#[source] sluice_actors::Error),
+    /// A metric has been registered twice.
+    #[error("metrics cannot be registered")]
+    Metrics(#[source] prometheus::Error),
+}
+
+/// What differs from a node in production.
+#[derive(Clone)]
+pub struct Options {
+    /// Reads wall time.
+    pub clock: Arc<dyn Clock>,
+    /// The broker is the embedded one, which cannot do everything.
+    pub embedded_broker: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            embedded_broker: false,
+        }
+    }
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct App;
+
+/// A node that runs. Dropped without [`shutdown`](Self::shutdown), it goes on.
+pub struct Running {
+    /// Where clients connect: the addresses actually bound.
+    pub http: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// The sessions that run here.
+    pub sessions: Sessions,
+    /// The sessions of the cluster.
+    pub ownership: Ownership,
+    draining: Draining,
+    servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Starts a node. It listens when this returns. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing listens then.
+    pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
+        let http = listen_all(&config.http.bind)?;
+        let admin = listen(config.admin.bind)?;
+        let http_addresses = local_addresses(&http, &config.http.bind)?;
+        let admin_address = local_address(&admin, config.admin.bind)?;
+
+        let node = NodeId {
+            name: config.cluster.name.clone(),
+            incarnation: Incarnation::random(),
+        };
+        let metrics = prometheus::Registry::new();
+        let http_metrics = HttpMetrics::register(&metrics).map_err(StartError::Metrics)?;
+        let registry = RegistryHandle::in_memory();
+        let authority = Arc::new(RegistryAuthority::new(registry.clone(), node.clone()));
+        let (sessions, events) = Sessions::start(
+            sessions_config(&config, &options),
+            authority,
+            Arc::clone(&options.clock),
+            &metrics,
+        )
+        .map_err(StartError::Sessions)?;
+        let ownership = Ownership::start(
+            node.clone(),
+            registry,
+            sessions.clone(),
+            events,
+            Arc::clone(&options.clock),
+        )
+        .with_embedded_broker(options.embedded_broker);
+
+        let draining = Draining::default();
+        let state = Arc::new(State {
+            ownership: ownership.clone(),
+            sessions: sessions.clone(),
+            node: node.name,
+            assignment_strategy: config.kafka.assignment_strategy,
+            body_bytes: config.limits.body_bytes,
+            clock: options.clock,
+            http_metrics,
+            metrics,
+            draining: draining.clone(),
+        });
+        let servers = [
+            serve(http, &config, cores(), Port::Client, &state),
+            serve(vec![admin], &config, 1, Port::Admin, &state),
+        ];
+        let mut running = Vec::new();
+        for server in servers {
+            let server = server.map_err(|source| StartError::Bind {
+                address: admin_address,
+                source,
+            })?;
+            running.push((server.handle(), tokio::spawn(server)));
+        }
+        let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
+        tracing::info!(http = http.join(","), admin = %admin_address, "listening");
+        Ok(Running {
+            http: http_addresses,
+            admin: admin_address,
+            sessions,
+            ownership,
+            draining,
+            servers: running,
+            drain_timeout: config.drain.timeout,
+        })
+    }
+}
+
+impl Running {
+    /// Stops the node within `drain.timeout`: no new sessions, polls answered, sessions ended,
+    /// requests finished, listeners closed.
+    pub async fn shutdown(self) {
+        let all = Deadline::after(self.drain_timeout);
+        tracing::info!(timeout = ?self.drain_timeout, "draining");
+        self.draining.begin();
+        let for_sessions = self.drain_timeout.saturating_sub(CLOSING_SHARE);
+        let sessions_end = Deadline::after(for_sessions.max(self.drain_timeout / 2));
+        let ended = self.ownership.shutdown(sessions_end);
+        if timeout_at(sessions_end.instant(), ended).await.is_err() {
+            tracing::warn!("not all sessions ended before the drain timeout");
+        }
+        let closing = self.servers.into_iter().map(|(handle, task)| async move {
+            handle.stop(true).await;
+            // Stopping has been asked for; how the task ended says nothing more.
+            let _ = task.await;
+        });
+        let closed = futures::future::join_all(closing);
+        if timeout_at(all.instant(), closed).await.is_err() {
+            tracing::warn!("not all connections closed before the drain timeout");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_actors::Config {
+    sluice_actors::Config {
+        bootstrap_servers: config.kafka.bootstrap_list(),
+        properties: config.kafka.properties.0.clone(),
+        consumer_properties: config.kafka.consumer.0.clone(),
+        max_sessions: threads::session_limit(config).get(),
+        inflight_answer_bytes: config.limits.inflight_answer_bytes,
+        arbiters: cores(),
+        close_timeout: CLOSE_HANDLE,
+        max_metric_groups: config.metrics.max_groups,
+        embedded_broker: options.embedded_broker,
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn serve(
+    listeners: Vec<TcpListener>,
+    config: &Config,
+    workers: usize,
+    port: Port,
+    state: &Arc<State>,
+) -> io::Result<Server> {
+    let state = Arc::clone(state);
+    let mut server = HttpServer::new(move || {
+        ActixApp::new().configure(|config| api::configure(config, port, &state))
+    })
+    .workers(workers)
+    .keep_alive(config.http.keep_alive)
+    .client_request_timeout(config.http.header_timeout)
+    .client_disconnect_timeout(CLOSING)
+    // A client that hangs up drops the handler's future, and a poll then takes nothing.
+    .h1_allow_half_closed(false)
+    .tcp_nodelay(true)
+    .shutdown_timeout(CLOSING.as_secs())
+    .disable_signals()
+    .on_connect(|connection, _| {
+        if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+            // Best effort: it only makes the end of a stalled connection come sooner.
+            let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        }
+    });
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    Ok(server.run())
+}
+
+fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    addresses.iter().map(|address| listen(*address)).collect()
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || -> io::Result<TcpListener> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // Both families may be listened on side by side.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| StartError::Bind { address, source })
+}
+
+fn local_addresses(
+    listeners: &[TcpListener],
+    asked: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, StartError> {
+    let pairs = listeners.iter().zip(asked);
+    pairs
+        .map(|(listener, asked)| local_address(listener, *asked))
+        .collect()
+}
+
+fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Bind {
+        address: asked,
+        source,
+    })
+}

@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use sluice_actors::EmbeddedBroker;
+
+use crate::app::{App, Options};
+use crate::config::{Config, Env, Flags};
+use crate::{dev, shutdown, telemetry};
+
+/// The configuration or the command line is wrong.
+const EXIT_USAGE: u8 = 64;
+
+/// A fault of ours, or of the machine.
+const EXIT_INTERNAL: u8 = 70;
+
+/// An HTTP proxy in front of Apache Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a node
+    Serve(Serve),
+    /// Runs a node with an embedded broker and sample records, for trying things out
+    Dev(dev::Args),
+    /// Looks at a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where clients connect, instead of http.bind
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// Where operators connect, instead of admin.bind
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Kafka's servers, instead of kafka.bootstrap_servers
+    #[arg(long, value_name = "HOST:PORT,…")]
+    kafka: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says what is wrong with a file and the environment, if anything
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// Runs the command line to its end.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(refused) => {
+            // Nothing can be said where even the terminal is gone.
+            let _ = refused.print();
+            return ExitCode::from(if refused.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    match cli.command {
+        Command::Serve(serve) => {
+            let flags = Flags {
+                http_bind: serve.http,
+                admin_bind: serve.admin,
+                bootstrap_servers: serve.kafka,
+            };
+            match load(serve.config.as_deref(), env, &flags) {
+                Ok(config) => block_on(env, self::serve(config)),
+                Err(code) => code,
+            }
+        }
+        Command::Dev(args) => dev(&args, env),
+        Command::Config(ConfigCommand::Check { file }) => {
+            match load(Some(&file), env, &Flags::default()) {
+                Ok(_) => {
+                    println!("{} is right", file.display());
+                    ExitCode::SUCCESS
+                }
+                Err(code) => code,
+            }
+        }
+    }
+}
+
+fn dev(args: &dev::Args, env: &Env) -> ExitCode {
+    let broker = match EmbeddedBroker::start() {
+        Ok(broker) => broker,
+        Err(error) => {
+            eprintln!("the embedded broker cannot start: {error}");
+            return ExitCode::from(EXIT_INTERNAL);
+        }
+    };
+    match load(None, env, &args.flags(&broker)) {
+        Ok(config) => block_on(env, dev::run(config, broker)),
+        Err(code) => code,
+    }
+}
+
+fn load(path: Option<&Path>, env: &Env, flags: &Flags) -> Result<Config, ExitCode> {
+    Config::load(path, env, flags).map_err(|mistakes| {
+        eprintln!("the configuration is wrong:\n{mistakes}");
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {
+    telemetry::init(env);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A thread that hangs in librdkafka must not keep the process.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            tracing::error!(%error, "the runtime cannot start");
+            ExitCode::from(EXIT_INTERNAL)
+        }
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let name = config.cluster.name.clone();
+    tracing::info!(
+        node = name.as_str(),
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let running = match App::start(config, Options::default()).await {
+        Ok(running) => running,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the node cannot start");
+            return ExitCode::from(EXIT_INTERNAL);
+        }
+    };
+    match shutdown::requested().await {
+        Ok(signal) => tracing::info!(signal, "stopping"),
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be received");
+            return ExitCode::from(EXIT_INTERNAL);
+        }
+    }
+    running.shutdown().await;
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,17 @@
+//! One Sluice node: the HTTP API in front of Apache Kafka.
+//!
+//! [`app`] builds and wires everything; [`cli`] runs it as a process. A request goes
+//! `api` → `ownership` → a session of `sluice_actors`.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod dev;
+mod metrics;
+pub mod ownership;
+pub mod shutdown;
+pub mod telemetry;
+mod threads;

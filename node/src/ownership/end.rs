@@ -1,0 +1,228 @@
+//! How a session ends, by its client's wish or by its silence.
+//!
+//! ```text
+//!   finish          Delete              leave                Gone
+//!   the actor  ---> the registry, ----> the group, by ----> the id
+//!   stops           a new epoch         whoever can          is free
+//!                        |
+//!                        +--> answer to the client: from here the session is no more
+//! ```
+//!
+//! Once it has begun it goes on to the end, whoever waits for it: the actor has stopped serving,
+//! so giving up half-way would leave a session that neither lives nor dies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_actors::Deadline;
+use sluice_raft::{Command, Outcome, SessionView};
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::backoff::Backoff;
+use super::core::{Core, Hold};
+use super::host::{Host, Running};
+
+/// Longest wait for the final commit.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for the group to be left. The member times out by itself afterwards.
+pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Ends the session of a client that asks for it. Answers when it is no more for clients.
+pub(super) async fn delete<H: Host>(
+    core: &Arc<Core<H>>,
+    id: &sluice_types::ConsumerId,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    if core.is_stopping() {
+        return Err(Error::ShuttingDown);
+    }
+    // Asked before anything is touched: without a quorum nothing changes.
+    let session = core.registry.lookup_linearizable(id).await;
+    let session = session.map_err(|_| Error::NoQuorum)?;
+    let session = session
+        .filter(|session| session.is_active())
+        .ok_or(Error::ConsumerNotFound)?;
+    if !core.is_ours(&session) {
+        return Err(Error::OwnerUnavailable);
+    }
+    match tokio::time::timeout_at(deadline.instant(), spawn(core, session)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Error::Session(sluice_actors::Error::Internal(
+            "the end of the consumer failed".to_owned(),
+        ))),
+        Err(_) => Err(Error::Session(sluice_actors::Error::OutcomeUnknown(
+            "the consumer is being ended, which takes longer than the request".to_owned(),
+        ))),
+    }
+}
+
+/// Ends a session. The receiver is told when it is no more for clients, or why that takes long.
+pub(super) fn spawn<H: Host>(
+    core: &Arc<Core<H>>,
+    session: SessionView,
+) -> oneshot::Receiver<Result<(), Error>> {
+    let (told, answer) = oneshot::channel();
+    let hold = core.hold(session.stamp);
+    let group = &session.spec.group_id;
+    let span = tracing::info_span!("end", consumer_id = %session.id, %group);
+    let shared = core.clone();
+    core.spawn(span, async move {
+        let mut told = Told(Some(told));
+        if let Some(deleting) = begin(&shared, session, &mut told).await {
+            leave(&shared, deleting, TakeOver::Yes, hold).await;
+        }
+    });
+    answer
+}
+
+/// Ends a session that its subscribe cannot give to its client, whole, before that is answered.
+pub(super) async fn undo<H: Host>(
+    core: &Arc<Core<H>>,
+    session: SessionView,
+    take_over: TakeOver,
+    hold: Hold<H>,
+) {
+    if let Some(deleting) = begin(core, session, &mut Told(None)).await {
+        leave(core, deleting, take_over, hold).await;
+    }
+}
+
+/// Leaves the group of a session that is being deleted, with nobody at it.
+pub(super) fn spawn_leave<H: Host>(core: &Arc<Core<H>>, deleting: SessionView) {
+    let hold = core.hold(deleting.stamp);
+    let span = tracing::info_span!("leave", consumer_id = %deleting.id);
+    let shared = core.clone();
+    core.spawn(span, async move {
+        leave(&shared, deleting, TakeOver::Yes, hold).await
+    });
+}
+
+/// Whether to open a session once more, only to leave its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TakeOver {
+    /// Its member may be in the group still, with no actor to speak for it.
+    Yes,
+    /// It never got into the group, or was refused there.
+    No,
+}
+
+/// Who waits for an answer, until it has one.
+struct Told(Option<oneshot::Sender<Result<(), Error>>>);
+
+impl Told {
+    fn tell(&mut self, answer: Result<(), Error>) {
+        if let Some(told) = self.0.take() {
+            // Nobody may be waiting any more, and the procedure goes on all the same.
+            let _ = told.send(answer);
+        }
+    }
+}
+
+/// Stops the actor and has the registry say that the session is no more. Returns the session if
+/// it falls to this procedure to leave the group.
+async fn begin<H: Host>(
+    core: &Core<H>,
+    mut session: SessionView,
+    told: &mut Told,
+) -> Option<SessionView> {
+    let stamp = session.stamp;
+    let mut backoff = Backoff::new(stamp.get());
+    let mut is_outcome_unknown = false;
+    let mut failures = 0;
+    loop {
+        if let Some(running) = core.running(&session) {
+            running.finish(Deadline::after(FINISH_WITHIN)).await;
+        }
+        let command = Command::Delete {
+            claim: session.claim(),
+            at: core.clock.now(),
+        };
+        match core.registry.propose(command).await {
+            Ok(Outcome::Done(deleting)) => {
+                told.tell(Ok(()));
+                return Some(deleting);
+            }
+            Ok(Outcome::Opened(_) | Outcome::Exists(_) | Outcome::Stale) => {
+                // It was opened again meanwhile, or ended by someone else.
+                match core.registry.lookup_linearizable(&session.id).await {
+                    Ok(Some(now)) if now.stamp == stamp && now.is_active() => {
+                        session = now;
+                        continue;
+                    }
+                    Ok(now) => {
+                        let deleting = now.filter(|now| now.stamp == stamp && is_outcome_unknown);
+                        let is_our_doing = deleting.is_some();
+                        told.tell(is_our_doing.then_some(()).ok_or(Error::ConsumerNotFound));
+                        return deleting;
+                    }
+                    Err(_) => told.tell(Err(Error::NoQuorum)),
+                }
+            }
+            Err(sluice_raft::Error::NoQuorum) => told.tell(Err(Error::NoQuorum)),
+            Err(sluice_raft::Error::OutcomeUnknown) => is_outcome_unknown = true,
+        }
+        failures += 1;
+        if !pause(core, &mut backoff, failures).await {
+            return None;
+        }
+    }
+}
+
+/// Leaves the group, as well as it can be left, and frees the id.
+async fn leave<H: Host>(core: &Core<H>, deleting: SessionView, take_over: TakeOver, hold: Hold<H>) {
+    if let Some(member) = member(core, &deleting, take_over).await
+        && !member.leave(Deadline::after(LEAVE_WITHIN)).await
+    {
+        tracing::warn!(epoch = %deleting.epoch, "the group was not left in time, its member will time out");
+    }
+    let mut backoff = Backoff::new(deleting.stamp.get());
+    let mut failures = 0;
+    loop {
+        let command = Command::Gone {
+            claim: deleting.claim(),
+            at: core.clock.now(),
+        };
+        match core.registry.propose(command).await {
+            Ok(_) => break,
+            Err(error) => tracing::debug!(%error, "the registry cannot free the id now"),
+        }
+        failures += 1;
+        if !pause(core, &mut backoff, failures).await {
+            break;
+        }
+    }
+    drop(hold);
+}
+
+/// The running session that can leave the group for this one.
+async fn member<H: Host>(
+    core: &Core<H>,
+    deleting: &SessionView,
+    take_over: TakeOver,
+) -> Option<H::Session> {
+    let running = core.host.get(&deleting.id).filter(|running| {
+        let claim = running.claim();
+        claim.epoch <= deleting.epoch && !core.supervision().has_ended(&claim.id, claim.epoch)
+    });
+    if running.is_some() {
+        return running;
+    }
+    let was_opened = core.supervision().has_opened(deleting);
+    if take_over == TakeOver::No || !was_opened {
+        return None;
+    }
+    // To leave, it first joins in the old member's place.
+    core.open(deleting).unwrap_or_else(|error| {
+        tracing::warn!(epoch = %deleting.epoch, %error, "the member cannot be taken over, it will time out");
+        None
+    })
+}
+
+/// Waits before the next try. `false` if the node stops.
+async fn pause<H: Host>(core: &Core<H>, backoff: &mut Backoff, failures: u32) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(backoff.delay(failures)) => true,
+        () = core.stopped() => false,
+    }
+}

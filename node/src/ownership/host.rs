@@ -1,0 +1,92 @@
+//! The few things that ownership asks of sessions; in tests a fake answers them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use sluice_actors::{Assignment, Deadline, Error, Opening, SessionHandle, Sessions, Snapshot};
+use sluice_types::{Claim, ConsumerId, TopicName};
+
+/// Where sessions run: [`Sessions`]. Each method is the one of that name.
+pub trait Host: Clone + Send + Sync + 'static {
+    /// A session that runs.
+    type Session: Running;
+
+    /// How many partitions each topic has.
+    fn describe_topics(
+        &self,
+        topics: &[TopicName],
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<BTreeMap<TopicName, i32>, Error>> + Send;
+    /// Runs a session.
+    fn open(&self, opening: Opening) -> Result<Self::Session, Error>;
+    /// The session with this id, if it runs here.
+    fn get(&self, id: &ConsumerId) -> Option<Self::Session>;
+    /// All sessions that run here.
+    fn claims(&self) -> Vec<Claim>;
+    /// Ends every session.
+    fn shutdown(&self, deadline: Deadline) -> impl Future<Output = usize> + Send;
+}
+
+/// A session that runs: [`SessionHandle`]. Each method is the one of that name.
+pub trait Running: Clone + Send + Sync + 'static {
+    /// The ownership under which the session runs.
+    fn claim(&self) -> &Claim;
+    /// Waits for partitions; renews the session.
+    fn ready(&self, deadline: Deadline) -> impl Future<Output = Result<Assignment, Error>> + Send;
+    /// The session as it is; does not renew it.
+    fn snapshot(&self, deadline: Deadline) -> impl Future<Output = Result<Snapshot, Error>> + Send;
+    /// First step of a delete.
+    fn finish(&self, deadline: Deadline) -> impl Future<Output = ()> + Send;
+    /// Last step of a delete.
+    fn leave(&self, deadline: Deadline) -> impl Future<Output = bool> + Send;
+}
+
+impl Host for Sessions {
+    type Session = SessionHandle;
+
+    async fn describe_topics(
+        &self,
+        topics: &[TopicName],
+        deadline: Deadline,
+    ) -> Result<BTreeMap<TopicName, i32>, Error> {
+        self.describe_topics(topics, deadline).await
+    }
+
+    fn open(&self, opening: Opening) -> Result<SessionHandle, Error> {
+        self.open(opening)
+    }
+
+    fn get(&self, id: &ConsumerId) -> Option<SessionHandle> {
+        self.get(id)
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.claims()
+    }
+
+    async fn shutdown(&self, deadline: Deadline) -> usize {
+        self.shutdown(deadline).await
+    }
+}
+
+impl Running for SessionHandle {
+    fn claim(&self) -> &Claim {
+        self.claim()
+    }
+
+    async fn ready(&self, deadline: Deadline) -> Result<Assignment, Error> {
+        self.ready(deadline).await
+    }
+
+    async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Error> {
+        self.snapshot(deadline).await
+    }
+
+    async fn finish(&self, deadline: Deadline) {
+        self.finish(deadline).await;
+    }
+
+    async fn leave(&self, deadline: Deadline) -> bool {
+        self.leave(deadline).await
+    }
+}

@@ -1,0 +1,226 @@
+//! Joins the registry, which says who owns a session, and the sessions that run here.
+//!
+//! ```text
+//!   requests --> subscribe, end, locate        reconcile <-- events of sessions,
+//!                     |        |     \            |           changes of the registry, time
+//!                     v        v      \           v plan (pure)
+//!                 registry <---+       +--> core: open, running, supervision (pure)
+//!                                                 |
+//!                                                 v
+//!                                         host: the sessions here
+//! ```
+//!
+//! A session runs here because the registry says so, never the other way round: it is in the
+//! registry before it is opened, and out of it only after the group has been left.
+
+mod authority;
+mod backoff;
+mod core;
+mod end;
+mod error;
+mod host;
+mod locate;
+mod plan;
+mod reconcile;
+mod subscribe;
+mod supervision;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_actors::{Assignment, Deadline, SessionEvent, Sessions, Snapshot};
+use sluice_raft::{RegistryHandle, SessionView};
+use sluice_types::{Clock, ConsumerId, GroupId, NodeId, SessionSpec};
+use tokio::sync::mpsc;
+
+use self::core::Core;
+use self::host::{Host, Running};
+pub use authority::RegistryAuthority;
+pub use error::Error;
+
+/// How long a shutdown waits for sessions that are ending.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A session that a client has subscribed.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// Its name.
+    pub consumer_id: ConsumerId,
+    /// What the living session was made with: topics stand in the order of the first subscribe.
+    pub spec: SessionSpec,
+    /// Its partitions.
+    pub assignment: Assignment,
+}
+
+/// A session seen from outside.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// What the registry holds of it: spec, owner, epoch, mode, creation.
+    pub view: SessionView,
+    /// The running session; `None` while it is being restarted or moved.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// Some sessions of the cluster.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The sessions, by id.
+    pub consumers: Vec<SessionView>,
+    /// The last id here, to go on behind; `None` on the last page.
+    pub next: Option<ConsumerId>,
+}
+
+/// The sessions of the cluster, as a request of this node reaches them. Clones are the same.
+#[derive(Clone)]
+pub struct Ownership<H: Host = Sessions> {
+    core: Arc<Core<H>>,
+    embedded_broker: bool,
+}
+
+impl<H: Host> Ownership<H> {
+    /// Starts the loop that makes the sessions here match the registry. Must be called in a tokio
+    /// runtime; the loop ends with [`shutdown`](Self::shutdown).
+    pub fn start(
+        node: NodeId,
+        registry: RegistryHandle,
+        sessions: H,
+        events: mpsc::Receiver<SessionEvent>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let core = Arc::new(Core::new(node, registry, sessions, clock, seed));
+        let span = tracing::info_span!("ownership", node = %core.node);
+        core.spawn(span, reconcile::run(core.clone(), events));
+        Self {
+            core,
+            embedded_broker: false,
+        }
+    }
+
+    /// Says whether the broker is the embedded one: it cannot do everything, and what would make
+    /// it abort the process is refused.
+    #[must_use]
+    pub fn with_embedded_broker(mut self, embedded: bool) -> Self {
+        self.embedded_broker = embedded;
+        self
+    }
+
+    /// Makes a session, or finds the one with this id and specification and renews it. Answers
+    /// when the group has given the session its partitions, after 10 s with what it has.
+    ///
+    /// Of a new session that could not be given to its client nothing is left, neither here nor in
+    /// the group. A dropped future leaves a whole session or none; one whose id nobody has learnt
+    /// expires.
+    ///
+    /// # Errors
+    /// [`Error::ConsumerExists`]; [`Error::OwnerUnavailable`] when the id is still being deleted
+    /// at the deadline; [`Error::NoQuorum`]; [`Error::ShuttingDown`]; what the session itself
+    /// says, [`TopicNotFound`](sluice_actors::Error::TopicNotFound) before anything is made.
+    pub async fn subscribe(
+        &self,
+        id: Option<ConsumerId>,
+        spec: SessionSpec,
+        deadline: Deadline,
+    ) -> Result<Subscribed, Error> {
+        if self.embedded_broker && !spec.assignment_strategy.is_cooperative() {
+            return Err(Error::Session(sluice_actors::Error::Unsupported(
+                "use an assignment_strategy other than cooperative-sticky",
+            )));
+        }
+        subscribe::subscribe(&self.core, id, spec, deadline).await
+    }
+
+    /// Asks the running session, and asks its successor if it turns out to have ended meanwhile.
+    /// Waits while the session is being restarted. For as long as the future lives, the session's
+    /// client does not count as silent.
+    ///
+    /// A dropped future drops the call.
+    ///
+    /// # Errors
+    /// [`Error::ConsumerNotFound`], never on this node's word alone; [`Error::OwnerUnavailable`]
+    /// when no session was there by the deadline; [`Error::NoQuorum`]; [`Error::ShuttingDown`];
+    /// what the session itself says.
+    pub async fn with<T, F, Fut>(
+        &self,
+        id: &ConsumerId,
+        deadline: Deadline,
+        call: F,
+    ) -> Result<T, Error>
+    where
+        F: Fn(H::Session) -> Fut,
+        Fut: Future<Output = Result<T, sluice_actors::Error>>,
+    {
+        locate::with(&self.core, id, deadline, call).await
+    }
+
+    /// Ends a session. Answers when it is no more for clients; the group is left behind that.
+    ///
+    /// It goes on when the future is dropped, and past the deadline.
+    ///
+    /// # Errors
+    /// [`Error::ConsumerNotFound`], for a second delete too; [`Error::NoQuorum`];
+    /// [`OutcomeUnknown`](sluice_actors::Error::OutcomeUnknown) when it takes longer.
+    pub async fn delete(&self, id: &ConsumerId, deadline: Deadline) -> Result<(), Error> {
+        end::delete(&self.core, id, deadline).await
+    }
+
+    /// The session as it is, at once, running or not. Does not renew it.
+    ///
+    /// # Errors
+    /// [`Error::ConsumerNotFound`], [`Error::NoQuorum`], and what keeps a running session from
+    /// showing itself.
+    pub async fn describe(&self, id: &ConsumerId, deadline: Deadline) -> Result<Described, Error> {
+        let view = locate::living(&self.core, id).await?;
+        let snapshot = match self.core.running(&view) {
+            Some(running) => running.snapshot(deadline).await.map(Some),
+            None => Ok(None),
+        };
+        match snapshot {
+            Err(sluice_actors::Error::NotHere | sluice_actors::Error::SessionFailed) => {
+                Ok(Described {
+                    view,
+                    snapshot: None,
+                })
+            }
+            other => Ok(Described {
+                view,
+                snapshot: other?,
+            }),
+        }
+    }
+
+    /// At most `limit` sessions behind `after`, by id, as this node knows them; with a group,
+    /// those of that group.
+    pub async fn list(
+        &self,
+        group: Option<&GroupId>,
+        after: Option<&ConsumerId>,
+        limit: usize,
+    ) -> Page {
+        let one_more = limit.saturating_add(1);
+        let mut consumers = self.core.registry.list(group, after, one_more);
+        let has_more = consumers.len() > limit;
+        consumers.truncate(limit);
+        let last = consumers.last().filter(|_| has_more);
+        Page {
+            next: last.map(|session| session.id.clone()),
+            consumers,
+        }
+    }
+
+    /// Takes no more requests, lets ends that are under way come to theirs, and ends the sessions
+    /// here. Returns at the deadline at the latest.
+    pub async fn shutdown(&self, deadline: Deadline) {
+        self.core.stop();
+        let while_ending = SETTLE_WITHIN.min(deadline.remaining() / 4);
+        // Past that the ends go on beside the shutdown, as far as they get.
+        let _ = tokio::time::timeout(while_ending, self.core.settled()).await;
+        let open = self.core.host.shutdown(deadline).await;
+        if open > 0 {
+            tracing::warn!(sessions = open, "handles were not closed in time");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! How a session begins, or is found again by its id.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_actors::{Assignment, Deadline};
+use sluice_raft::{Command, Creation, Outcome, SessionView};
+use sluice_types::{ConsumerId, CreationStamp, SessionSpec, TopicName};
+use tracing::Span;
+
+use super::core::{Core, Hold};
+use super::end::{self, TakeOver};
+use super::host::{Host, Running};
+use super::locate::{Located, locate};
+use super::{Error, Subscribed};
+
+/// Longest wait for the group to give a session its partitions.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Kept of the deadline to answer in: what waits for the very deadline answers too late.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+
+/// Makes a session, or finds the one with this id and specification.
+///
+/// The work goes on when the future is dropped, so that nothing half made stays behind; what it
+/// makes then is found by the same subscribe again, or expires.
+pub(super) async fn subscribe<H: Host>(
+    core: &Arc<Core<H>>,
+    id: Option<ConsumerId>,
+    spec: SessionSpec,
+    deadline: Deadline,
+) -> Result<Subscribed, Error> {
+    if core.is_stopping() {
+        return Err(Error::ShuttingDown);
+    }
+    let id = id.unwrap_or_else(ConsumerId::random);
+    let span = tracing::info_span!("subscribe", consumer_id = %id, group = %spec.group_id);
+    let call = Call {
+        core: core.clone(),
+        id,
+        spec,
+        deadline: Deadline::after(deadline.remaining().saturating_sub(ANSWER_WITHIN)),
+    };
+    let work = core.spawn(span, call.run());
+    match tokio::time::timeout_at(deadline.instant(), work).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Error::Session(sluice_actors::Error::Internal(
+            "the subscribe failed".to_owned(),
+        ))),
+        Err(_) => Err(Error::OwnerUnavailable),
+    }
+}
+
+/// What a create has led to.
+enum Created<H: Host> {
+    /// A session for this subscribe to open.
+    Fresh(SessionView, Hold<H>),
+    /// The id has a session, living or being deleted.
+    Exists(SessionView),
+}
+
+/// One subscribe on its way.
+struct Call<H: Host> {
+    core: Arc<Core<H>>,
+    id: ConsumerId,
+    spec: SessionSpec,
+    deadline: Deadline,
+}
+
+impl<H: Host> Call<H> {
+    async fn run(self) -> Result<Subscribed, Error> {
+        let mut counts = None;
+        let mut found = self.core.registry.lookup(&self.id);
+        loop {
+            match found {
+                Some(session) if session.is_deleting() => self.gone(&session).await?,
+                Some(session) => {
+                    if let Some(subscribed) = self.join(&session).await? {
+                        return Ok(subscribed);
+                    }
+                }
+                None => {
+                    let counts = match &counts {
+                        Some(counts) => counts,
+                        None => counts.insert(self.describe_topics().await?),
+                    };
+                    match self.create(counts.clone()).await? {
+                        Created::Fresh(session, hold) => return self.begin(session, hold).await,
+                        Created::Exists(session) => {
+                            found = Some(session);
+                            continue;
+                        }
+                    }
+                }
+            }
+            if self.deadline.remaining().is_zero() {
+                return Err(Error::OwnerUnavailable);
+            }
+            found = self.core.registry.lookup(&self.id);
+        }
+    }
+
+    /// Waits until the id is free of a session that is being deleted.
+    async fn gone(&self, deleting: &SessionView) -> Result<(), Error> {
+        let mut changes = self.core.registry.watch(&self.id);
+        while changes
+            .current()
+            .is_some_and(|session| session.stamp == deleting.stamp)
+        {
+            tokio::select! {
+                () = changes.changed() => {}
+                () = self.core.stopped() => return Err(Error::ShuttingDown),
+                () = tokio::time::sleep_until(self.deadline.instant()) => {
+                    return Err(Error::OwnerUnavailable);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers with the living session; `None` if it has ended meanwhile.
+    async fn join(&self, session: &SessionView) -> Result<Option<Subscribed>, Error> {
+        if session.spec != self.spec {
+            return Err(Error::ConsumerExists);
+        }
+        let mut ended = None;
+        loop {
+            let located = locate(&self.core, &self.id, self.deadline, ended.as_ref()).await;
+            let located: Located<H> = match located {
+                Err(Error::ConsumerNotFound) => return Ok(None),
+                other => other?,
+            };
+            if located.session.stamp != session.stamp {
+                return Ok(None);
+            }
+            match located.running.ready(self.ready_by()).await {
+                Ok(assignment) => return Ok(Some(subscribed(session, assignment))),
+                Err(sluice_actors::Error::NotHere) => {
+                    ended = Some(located.running.claim().clone());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn describe_topics(&self) -> Result<BTreeMap<TopicName, i32>, Error> {
+        let topics = &self.spec.topics;
+        let counts = self
+            .core
+            .host
+            .describe_topics(topics, self.deadline)
+            .await?;
+        let missing: Vec<TopicName> = topics
+            .iter()
+            .filter(|topic| !counts.contains_key(topic))
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            Ok(counts)
+        } else {
+            Err(sluice_actors::Error::TopicNotFound(missing).into())
+        }
+    }
+
+    /// Has the registry begin a session, unless the id has one.
+    async fn create(&self, counts: BTreeMap<TopicName, i32>) -> Result<Created<H>, Error> {
+        let stamp = CreationStamp::random();
+        // Held before it exists: the loop must not open what this is about to open.
+        let hold = self.core.hold(stamp);
+        let command = Command::Create(Creation {
+            id: self.id.clone(),
+            stamp,
+            spec: self.spec.clone(),
+            owner: self.core.node.clone(),
+            created_at: self.core.clock.now(),
+            counts,
+        });
+        match self.core.registry.propose(command).await {
+            Ok(Outcome::Done(session)) => Ok(Created::Fresh(session, hold)),
+            Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
+            Ok(Outcome::Opened(_) | Outcome::Stale) => Err(Error::OwnerUnavailable),
+            // If it was made after all, the loop opens it, and it is found again or expires.
+            Err(_) => Err(Error::NoQuorum),
+        }
+    }
+
+    /// Runs the session just created. What cannot be given to the client is undone.
+    async fn begin(&self, session: SessionView, hold: Hold<H>) -> Result<Subscribed, Error> {
+        let error = match self.open(&session).await {
+            Ok(assignment) => return Ok(subscribed(&session, assignment)),
+            // All sessions end now, and this one need not be told apart from them.
+            Err(sluice_actors::Error::ShuttingDown) => return Err(Error::ShuttingDown),
+            Err(error) => error,
+        };
+        tracing::info!(%error, "subscribe failed and is being undone");
+        // A panic leaves a member behind with no actor to speak for it; after every other error
+        // the actor still is there, or the member never was.
+        let take_over = match error {
+            sluice_actors::Error::SessionFailed => TakeOver::Yes,
+            _ => TakeOver::No,
+        };
+        let core = self.core.clone();
+        let undo = async move { end::undo(&core, session, take_over, hold).await };
+        // In a task of its own, so that a client with little time is answered in time.
+        let undo = self.core.spawn(Span::current(), undo);
+        let _ = tokio::time::timeout_at(self.deadline.instant(), undo).await;
+        Err(match error {
+            // Deleted by another request before it was ready.
+            sluice_actors::Error::NotHere => Error::OwnerUnavailable,
+            error => Error::Session(error),
+        })
+    }
+
+    async fn open(&self, session: &SessionView) -> Result<Assignment, sluice_actors::Error> {
+        let Some(running) = self.core.open(session)? else {
+            return Err(sluice_actors::Error::NotHere);
+        };
+        let _visit = self.core.visit(session.clone());
+        tokio::select! {
+            ready = running.ready(self.ready_by()) => ready,
+            () = self.core.stopped() => Err(sluice_actors::Error::ShuttingDown),
+        }
+    }
+
+    fn ready_by(&self) -> Deadline {
+        self.deadline.min(Deadline::after(READY_WITHIN))
+    }
+}
+
+fn subscribed(session: &SessionView, assignment: Assignment) -> Subscribed {
+    Subscribed {
+        consumer_id: session.id.clone(),
+        spec: session.spec.clone(),
+        assignment,
+    }
+}

@@ -1,0 +1,269 @@
+//! All that a node sees of this crate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use sluice_types::{ConsumerId, GroupId, NodeId};
+
+use crate::watch::Watchers;
+use crate::{Changes, Command, Error, Outcome, Registry, SessionView, SessionWatch};
+
+/// The registry. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct RegistryHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    registry: RwLock<Registry>,
+    watchers: Watchers,
+    has_quorum: AtomicBool,
+}
+
+impl RegistryHandle {
+    /// A registry of this process alone, empty: it ends with the process.
+    pub fn in_memory() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                registry: RwLock::default(),
+                watchers: Watchers::new(),
+                has_quorum: AtomicBool::new(true),
+            }),
+        }
+    }
+
+    /// Has the command applied, and says what became of it. What it says has happened survives
+    /// what the registry survives.
+    ///
+    /// A dropped future leaves open whether the command takes effect.
+    ///
+    /// # Errors
+    /// [`Error::NoQuorum`]: nothing has changed. [`Error::OutcomeUnknown`]: propose again to
+    /// learn it, a command takes effect once.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
+        self.check_quorum()?;
+        let mut registry = self
+            .shared
+            .registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_end = matches!(command, Command::Gone { .. });
+        let outcome = registry.apply(command);
+        // Told under the lock, so that nobody is told of two changes in the wrong order.
+        self.shared.watchers.publish(changed(&outcome, is_end));
+        Ok(outcome)
+    }
+
+    /// The session as this node knows it, which may lag behind what others have been told.
+    pub fn lookup(&self, id: &ConsumerId) -> Option<SessionView> {
+        self.read().session(id).cloned()
+    }
+
+    /// The session as it is at some time between call and answer.
+    ///
+    /// # Errors
+    /// [`Error::NoQuorum`].
+    pub async fn lookup_linearizable(&self, id: &ConsumerId) -> Result<Option<SessionView>, Error> {
+        self.check_quorum()?;
+        Ok(self.lookup(id))
+    }
+
+    /// At most `limit` living sessions behind `after`, by id, as this node knows them; with a
+    /// group, those of that group.
+    pub fn list(
+        &self,
+        group: Option<&GroupId>,
+        after: Option<&ConsumerId>,
+        limit: usize,
+    ) -> Vec<SessionView> {
+        let asked = |session: &&SessionView| {
+            session.is_active() && group.is_none_or(|group| session.spec.group_id == *group)
+        };
+        let registry = self.read();
+        let sessions = registry.sessions_after(after).filter(asked);
+        sessions.take(limit).cloned().collect()
+    }
+
+    /// The sessions of a node, those being deleted too, as this node knows them.
+    pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
+        let registry = self.read();
+        let sessions = registry.sessions_after(None);
+        sessions
+            .filter(|session| session.owner == *node)
+            .cloned()
+            .collect()
+    }
+
+    /// Follows a session, whether or not it exists yet.
+    pub fn watch(&self, id: &ConsumerId) -> SessionWatch {
+        let registry = self.read();
+        self.shared
+            .watchers
+            .watch(id, || registry.session(id).cloned())
+    }
+
+    /// Follows the whole registry.
+    pub fn changes(&self) -> Changes {
+        self.shared.watchers.changes()
+    }
+
+    /// Behaves from now on as if a majority were lost, or were back. For tests.
+    pub fn set_quorum_for_tests(&self, has_quorum: bool) {
+        self.shared.has_quorum.store(has_quorum, Ordering::SeqCst);
+    }
+
+    fn check_quorum(&self) -> Result<(), Error> {
+        if self.shared.has_quorum.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Error::NoQuorum)
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Registry> {
+        self.shared
+            .registry
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionView>)> {
+    let entry = |view: &SessionView| (view.id.clone(), (!is_end).then(|| view.clone()));
+    match outcome {
+        Outcome::Done(view) => vec![entry(view)],
+        Outcome::Opened(views) => views.iter().map(entry).collect(),
+        Outcome::Exists(_) | Outcome::Stale => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::registry::tests::{claim, create, delete, gone, id, node};
+
+    async fn registry_after(commands: impl IntoIterator<Item = Command>) -> RegistryHandle {
+        let registry = RegistryHandle::in_memory();
+        for command in commands {
+            registry.propose(command).await.unwrap();
+        }
+        registry
+    }
+
+    fn ids(sessions: &[SessionView]) -> Vec<&str> {
+        sessions.iter().map(|session| session.id.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_proposed_is_found() {
+        let registry = registry_after([create("c", 1)]).await;
+        let found = registry.lookup(&id("c"));
+        assert_eq!(
+            found.as_ref().map(|session| session.claim()),
+            Some(claim("c", 1))
+        );
+        assert_eq!(registry.lookup_linearizable(&id("c")).await, Ok(found));
+        assert_eq!(registry.lookup_linearizable(&id("d")).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn without_a_quorum_nothing_changes_but_the_copy_here_answers() {
+        let registry = registry_after([create("c", 1)]).await;
+        registry.set_quorum_for_tests(false);
+        assert_eq!(registry.propose(delete(1)).await, Err(Error::NoQuorum));
+        assert_eq!(
+            registry.lookup_linearizable(&id("c")).await,
+            Err(Error::NoQuorum)
+        );
+        assert!(
+            registry
+                .lookup(&id("c"))
+                .is_some_and(|session| session.is_active())
+        );
+        registry.set_quorum_for_tests(true);
+        assert!(registry.propose(delete(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn living_sessions_are_listed_page_by_page() {
+        let registry = registry_after([
+            create("a", 1),
+            create("b", 2),
+            create("c", 3),
+            create("d", 4),
+            delete(1),
+        ])
+        .await;
+        assert_eq!(ids(&registry.list(None, None, 2)), ["a", "b"]);
+        assert_eq!(ids(&registry.list(None, Some(&id("b")), 2)), ["d"]);
+        let group = "g".parse().unwrap();
+        assert_eq!(ids(&registry.list(Some(&group), None, 1)), ["a"]);
+        let other = "h".parse().unwrap();
+        assert!(registry.list(Some(&other), None, 1).is_empty());
+        assert_eq!(ids(&registry.owned_by(&node("a"))), ["a", "b", "c", "d"]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_sees_every_life_of_its_id_and_nothing_of_others() {
+        let registry = RegistryHandle::in_memory();
+        let mut watch = registry.watch(&id("c"));
+        assert_eq!(watch.current(), None);
+        registry.propose(create("d", 9)).await.unwrap();
+        assert!(!has_changed(&mut watch).await, "woken by another session");
+        for (command, is_there) in [(create("c", 1), true), (delete(1), true), (gone(2), false)] {
+            registry.propose(command).await.unwrap();
+            assert!(has_changed(&mut watch).await, "not woken");
+            assert_eq!(watch.current().is_some(), is_there);
+        }
+    }
+
+    /// Whether the watch has a change, now.
+    async fn has_changed(watch: &mut SessionWatch) -> bool {
+        tokio::select! {
+            biased;
+            () = watch.changed() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_comes_later_sees_what_is_there() {
+        let registry = registry_after([create("c", 1)]).await;
+        let first = registry.watch(&id("c"));
+        let owner = node("a");
+        let claims = BTreeMap::from([(id("c"), claim("c", 1).epoch)]);
+        registry
+            .propose(Command::Open { owner, claims })
+            .await
+            .unwrap();
+        let mut second = registry.watch(&id("c"));
+        drop(first);
+        let seen = second.current().map(|session| session.claim());
+        assert_eq!(seen, Some(claim("c", 2)));
+        registry.propose(delete(2)).await.unwrap();
+        assert!(
+            second
+                .current()
+                .is_some_and(|session| session.is_deleting())
+        );
+    }
+
+    #[tokio::test]
+    async fn any_change_wakes_those_who_follow_the_whole() {
+        let registry = RegistryHandle::in_memory();
+        let mut changes = registry.changes();
+        registry.propose(create("c", 1)).await.unwrap();
+        changes.changed().await;
+        let nothing_new = registry.propose(create("c", 2)).await.unwrap();
+        assert!(matches!(nothing_new, Outcome::Exists(_)));
+        let is_woken = tokio::select! {
+            biased;
+            () = changes.changed() => true,
+            () = std::future::ready(()) => false,
+        };
+        assert!(!is_woken);
+    }
+}

@@ -1,0 +1,18 @@
+//! The session registry: which node owns which session, and what its next owner must know.
+//!
+//! [`Command`]s change it, one after another, the same way everywhere; a [`RegistryHandle`] is
+//! all that a node sees of it. The registry knows nothing of Kafka or of HTTP.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod error;
+mod handle;
+mod registry;
+mod watch;
+
+pub use command::{Command, Creation};
+pub use error::Error;
+pub use handle::RegistryHandle;
+pub use registry::{Outcome, Registry, Session, SessionState, SessionView};
+pub use watch::{Changes, SessionWatch};

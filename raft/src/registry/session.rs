@@ -1,0 +1,171 @@
+//! One session, and the changes it allows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_types::{
+    Claim, ConsumerId, CreationStamp, Epoch, Mode, NodeId, PartitionMap, Partitions, Point,
+    SeekSeq, SessionSpec, Timestamp, TopicName,
+};
+
+use crate::Creation;
+
+/// Whether a session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It serves its client.
+    Active,
+    /// It has ended for its client; its owner has yet to leave the group.
+    Deleting {
+        /// When it ended.
+        since: Timestamp,
+    },
+}
+
+/// What the registry holds of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Its name.
+    pub id: ConsumerId,
+    /// Tells this life of the id from others.
+    pub stamp: CreationStamp,
+    /// What the client asked for.
+    pub spec: SessionSpec,
+    /// The node that runs it.
+    pub owner: NodeId,
+    /// Counts its ownerships and openings.
+    pub epoch: Epoch,
+    /// Whether it lives.
+    pub state: SessionState,
+    /// How it comes by its partitions.
+    pub mode: Mode,
+    /// The number of its last seek.
+    pub seek_seq: SeekSeq,
+    /// Starts that the group's commits do not say.
+    pub points: PartitionMap<Point>,
+    /// How many partitions each topic had when the session was created.
+    pub counts_at_creation: BTreeMap<TopicName, i32>,
+    /// The most partitions each topic has been seen to have.
+    pub counts_seen: BTreeMap<TopicName, i32>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A session as the registry had it at one moment; it never changes.
+pub type SessionView = Arc<Session>;
+
+impl Session {
+    pub(super) fn new(creation: Creation, epoch: Epoch) -> Self {
+        Self {
+            id: creation.id,
+            stamp: creation.stamp,
+            spec: creation.spec,
+            owner: creation.owner,
+            epoch,
+            state: SessionState::Active,
+            mode: Mode::Subscribed,
+            seek_seq: SeekSeq::NONE,
+            points: PartitionMap::new(),
+            counts_seen: creation.counts.clone(),
+            counts_at_creation: creation.counts,
+            created_at: creation.created_at,
+        }
+    }
+
+    /// The right to run it, or to end it.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            id: self.id.clone(),
+            epoch: self.epoch,
+        }
+    }
+
+    /// Whether it serves its client.
+    pub fn is_active(&self) -> bool {
+        self.state == SessionState::Active
+    }
+
+    /// Whether it has ended for its client.
+    pub fn is_deleting(&self) -> bool {
+        !self.is_active()
+    }
+
+    fn revision(&self) -> u32 {
+        match self.mode {
+            Mode::Subscribed => 0,
+            Mode::Assigned { revision, .. } => revision,
+        }
+    }
+}
+
+/// The changes. Each says whether the session is as asked afterwards; if not, it is untouched.
+impl Session {
+    pub(super) fn open(&mut self, owner: &NodeId) -> bool {
+        if self.is_deleting() || self.owner != *owner {
+            return false;
+        }
+        self.epoch = self.epoch.next();
+        true
+    }
+
+    pub(super) fn seek(&mut self, seq: SeekSeq, points: PartitionMap<Point>) -> bool {
+        if self.is_deleting() {
+            return false;
+        }
+        if seq <= self.seek_seq {
+            // The same seek again is done already; another one that took its number is not.
+            let stands = points
+                .iter()
+                .all(|(at, point)| self.points.get(&at) == Some(point));
+            return seq == self.seek_seq && stands;
+        }
+        self.seek_seq = seq;
+        for (at, point) in points.iter() {
+            self.points.insert(&at, point.clone());
+        }
+        true
+    }
+
+    pub(super) fn assign(
+        &mut self,
+        partitions: Partitions,
+        revision: u32,
+        points: PartitionMap<Point>,
+    ) -> bool {
+        if self.is_deleting() {
+            return false;
+        }
+        let mode = Mode::Assigned {
+            partitions,
+            revision,
+        };
+        if revision <= self.revision() {
+            // Done already, unless another assignment took the number. A seek may have followed:
+            // its points are not undone.
+            return self.mode == mode;
+        }
+        self.mode = mode;
+        self.points = points;
+        true
+    }
+
+    pub(super) fn observe(&mut self, counts: BTreeMap<TopicName, i32>) -> bool {
+        if self.is_deleting() {
+            return false;
+        }
+        for (topic, count) in counts {
+            let seen = self.counts_seen.entry(topic).or_default();
+            *seen = count.max(*seen);
+        }
+        true
+    }
+
+    pub(super) fn delete(&mut self, at: Timestamp) -> bool {
+        if self.is_deleting() {
+            return false;
+        }
+        self.state = SessionState::Deleting { since: at };
+        self.epoch = self.epoch.next();
+        true
+    }
+}

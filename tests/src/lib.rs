@@ -1,0 +1,51 @@
+//! The harness of Sluice's tests: real Apache Kafka, real node processes, and the network
+//! between them.
+//!
+//! Nothing here imitates a part of the system. [`Kafka`] is a broker in its own JVM, [`Node`] is
+//! the `sluice` binary as a process, [`fault::Proxy`] is a TCP connection that can be broken, and
+//! [`Client`] speaks the HTTP API as any client would. [`eventually`] is how a test waits.
+//!
+//! | variable | effect |
+//! |---|---|
+//! | `SLUICE_TEST_KAFKA` | [`Kafka::shared`] uses the Kafka at this `host:port` |
+//! | `SLUICE_TEST_NODE` | [`Node`] runs this binary instead of building it |
+//! | `SLUICE_TEST_SEED` | [`Dice`] repeats the run that printed this seed |
+//! | `JAVA_HOME` | whose Java runs Kafka |
+//!
+//! Logs and data of what runs lie in `target/test-runs`, and stay there when a test fails; the
+//! log of a shared Kafka stays for some hours in any case.
+//!
+//! Every process started here ends with the process that started it, however that ends.
+
+#![forbid(unsafe_code)]
+
+pub mod bench;
+mod client;
+mod dice;
+mod error;
+pub mod fault;
+pub mod kafka;
+mod names;
+mod node_builder;
+mod node_process;
+pub mod ports;
+mod process;
+pub mod raw;
+pub mod reader;
+mod run_dir;
+mod session;
+mod topic;
+mod wait;
+mod workspace;
+
+pub use client::{Answer, Client, Reply};
+pub use dice::Dice;
+pub use error::Error;
+pub use kafka::Kafka;
+pub use names::unique;
+pub use node_builder::NodeBuilder;
+pub use node_process::Node;
+pub use reader::Reader;
+pub use session::{Session, offsets_of, places};
+pub use topic::Topic;
+pub use wait::{Condition, eventually};

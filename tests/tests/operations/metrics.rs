@@ -1,0 +1,190 @@
+//! `/metrics`: the format, and that the numbers are right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::Method;
+use serde_json::json;
+use sluice_tests::{Kafka, Node, eventually, unique};
+
+use crate::{DEADLINE, subscribe, topic};
+
+/// The text format of Prometheus, read strictly.
+#[derive(Debug, Default)]
+struct Metrics {
+    types: BTreeMap<String, String>,
+    helps: BTreeSet<String>,
+    /// By name with its labels, as it stands there.
+    samples: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    #[track_caller]
+    fn parse(text: &str) -> Self {
+        let mut metrics = Self::default();
+        assert!(text.ends_with('\n'), "the last line ends too");
+        for line in text.lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, text) = help.split_once(' ').expect("a help has a text");
+                assert!(!text.is_empty() && !text.ends_with('.'), "{line}");
+                assert!(metrics.helps.insert(name.to_owned()), "twice: {line}");
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').expect("a type has a name");
+                let known = ["counter", "gauge", "histogram"];
+                assert!(known.contains(&kind), "{line}");
+                let before = metrics.types.insert(name.to_owned(), kind.to_owned());
+                assert_eq!(before, None, "twice: {line}");
+            } else {
+                let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+                let value: f64 = value.parse().expect("a value is a number");
+                metrics.check_name(name);
+                let before = metrics.samples.insert(name.to_owned(), value);
+                assert_eq!(before, None, "twice: {line}");
+            }
+        }
+        metrics
+    }
+
+    /// A sample belongs to what was described above it, and is called as is the custom.
+    #[track_caller]
+    fn check_name(&self, sample: &str) {
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, "}"));
+        assert!(labels.ends_with('}'), "{sample}");
+        assert!(
+            !labels.contains("consumer_id"),
+            "a label without bound: {sample}"
+        );
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .filter_map(|suffix| name.strip_suffix(suffix))
+            .find(|base| {
+                self.types
+                    .get(*base)
+                    .is_some_and(|kind| kind == "histogram")
+            })
+            .unwrap_or(name);
+        assert!(family.starts_with("sluice_"), "{sample}");
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        assert!(family.chars().all(legal), "{sample}");
+        assert!(self.helps.contains(family), "{sample} has no help");
+        let kind = self.types.get(family).expect("a type stands above");
+        assert_eq!(
+            kind == "counter",
+            family.ends_with("_total"),
+            "{sample}: {kind}"
+        );
+    }
+
+    fn value(&self, name: &str) -> f64 {
+        self.samples.get(name).copied().unwrap_or(0.0)
+    }
+}
+
+async fn metrics(node: &Node) -> Metrics {
+    let answer = node.admin().call(Method::GET, "/metrics", ()).await;
+    let answer = answer.expect(200);
+    let kind = answer.header("content-type");
+    assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
+    Metrics::parse(&answer.text)
+}
+
+#[tokio::test]
+async fn what_sessions_do_is_counted() {
+    let kafka = Kafka::shared().await;
+    let node = Node::builder().kafka(kafka).start().await;
+    let client = node.client();
+    let (topic, group) = (topic(10).await, unique("g"));
+    assert_eq!(metrics(&node).await.value("sluice_sessions"), 0.0);
+
+    let id = subscribe(&client, &group, &topic).await;
+    let polled = client.consume(&id, json!({"timeout_ms": 30_000, "max_records": 4}));
+    assert_eq!(polled.await.expect(200).records().len(), 4);
+    client.commit(&id, ()).await.expect(200);
+    let end = client.seek(&id, json!({"topic": topic, "offset": "latest"}));
+    end.await.expect(200);
+    client
+        .consume(&id, json!({"timeout_ms": 0}))
+        .await
+        .expect(200);
+    let back = client.seek(&id, json!({"topic": topic, "partition": 0, "offset": 3}));
+    back.await.expect(200);
+
+    let lag = format!("sluice_group_lag_records{{group=\"{group}\",topic=\"{topic}\"}}");
+    let seen = eventually(DEADLINE, "the lag is told", async || {
+        let seen = metrics(&node).await;
+        let told = seen.value(&lag);
+        (told == 7.0).then_some(seen).ok_or(told)
+    })
+    .await;
+    for (name, expected) in [
+        ("sluice_sessions", 1.0),
+        ("sluice_session_polls_total{outcome=\"records\"}", 1.0),
+        ("sluice_session_polls_total{outcome=\"empty\"}", 1.0),
+        ("sluice_session_poll_wait_seconds_count", 2.0),
+        ("sluice_session_records_total", 4.0),
+        ("sluice_session_rebalances_total", 1.0),
+        (
+            "sluice_session_commits_total{kind=\"client\",outcome=\"ok\"}",
+            1.0,
+        ),
+        ("sluice_closer_backlog", 0.0),
+        ("sluice_closer_abandoned", 0.0),
+        ("sluice_http_in_flight_requests", 1.0),
+        (
+            "sluice_http_requests_total{code=\"ok\",method=\"POST\",\
+             route=\"/api/consumers/{id}/consume\",status=\"200\"}",
+            2.0,
+        ),
+        (
+            "sluice_http_request_duration_seconds_count{method=\"POST\",\
+             route=\"/api/consumers/{id}/seek\"}",
+            2.0,
+        ),
+    ] {
+        let known = seen.samples.contains_key(name);
+        assert!(known, "{name} is not among {:?}", seen.samples.keys());
+        assert_eq!(seen.value(name), expected, "{name}");
+    }
+    let bytes = seen.value("sluice_session_record_bytes_total");
+    assert!((4.0..1000.0).contains(&bytes), "{bytes}");
+
+    client.delete(&id).await.expect(204);
+    eventually(DEADLINE, "nothing is left of the session", async || {
+        let seen = metrics(&node).await;
+        let gone = !seen.samples.contains_key(&lag) && seen.value("sluice_sessions") == 0.0;
+        let closed = seen.value("sluice_closer_backlog") == 0.0;
+        (gone && closed).then_some(()).ok_or(seen)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_are_counted_by_code_and_never_by_path() {
+    let node = Node::builder().bootstrap("127.0.0.1:1").start().await;
+    let client = node.client();
+    for number in 0..20 {
+        client.get(&unique("c")).await.expect(404);
+        let odd = format!("/{}?x={number}", unique("nowhere"));
+        client.call(Method::GET, &odd, ()).await.expect(404);
+        let method: Method = format!("M{number}").parse().unwrap();
+        client.call(method, "/livez", ()).await.expect(405);
+    }
+    let seen = metrics(&node).await;
+    for (labels, expected) in [
+        (
+            "code=\"consumer_not_found\",method=\"GET\",route=\"/api/consumers/{id}\",\
+             status=\"404\"",
+            20.0,
+        ),
+        (
+            "code=\"route_not_found\",method=\"GET\",route=\"unmatched\",status=\"404\"",
+            20.0,
+        ),
+        (
+            "code=\"method_not_allowed\",method=\"other\",route=\"/livez\",status=\"405\"",
+            20.0,
+        ),
+    ] {
+        let name = format!("sluice_http_requests_total{{{labels}}}");
+        assert_eq!(seen.value(&name), expected, "{name} in {:?}", seen.samples);
+    }
+}

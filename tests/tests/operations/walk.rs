@@ -1,0 +1,137 @@
+//! The commands of the README work as they are printed.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sluice_tests::{Answer, Client};
+
+use crate::dev;
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+const HEADING: &str = "### A walk through the API";
+
+/// Returns the commands of the shell blocks under a heading, one a line.
+fn commands(page: &str, heading: &str) -> Vec<String> {
+    let (_, section) = page.split_once(heading).expect("the heading is there");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let blocks = section.split("```sh\n").skip(1);
+    let lines = blocks.map(|block| block.split("```").next().unwrap_or_default());
+    let joined = lines.collect::<String>().replace("\\\n", " ");
+    joined.lines().map(str::to_owned).collect()
+}
+
+/// Splits a command as a shell does; single quotes are all that the page uses.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in command.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => {
+                words.push(std::mem::take(&mut word));
+            }
+            _ => word.push(c),
+        }
+    }
+    assert!(!quoted, "{command}");
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Does what curl does with this command, at another address.
+async fn curl(client: &Client, command: &str) -> Answer {
+    let words = words(command);
+    let (program, words) = words.split_first().expect("a command has a name");
+    assert_eq!(program, "curl", "{command}");
+    let (mut method, mut headers, mut body, mut path) = (None, Vec::new(), None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().expect("an option has a value").clone();
+        match word.as_str() {
+            "-X" => method = Some(value()),
+            "-H" => headers.push(value()),
+            "-d" => body = Some(value()),
+            "-i" => {}
+            url => {
+                let local = url.strip_prefix("http://localhost:8080");
+                path = Some(local.expect("an address of the node").to_owned());
+            }
+        }
+    }
+    let method = method.map_or(Method::GET, |method| method.parse().expect("it is one"));
+    let mut request = client.request(method, &path.expect("curl needs an address"));
+    for header in headers {
+        let (name, value) = header.split_once(": ").expect("a header has a value");
+        request = request.header(name, value);
+    }
+    if let Some(body) = body {
+        request = request.body(body);
+    }
+    client.send(request).await.answer()
+}
+
+#[tokio::test]
+async fn the_walk_of_the_readme_works_as_it_is_printed() {
+    let page = std::fs::read_to_string(README).unwrap();
+    let commands = commands(&page, HEADING);
+    let node = dev::start().await;
+    let client = node.client();
+    let mut answers = Vec::new();
+    for command in &commands {
+        let answer = curl(&client, command).await;
+        assert!(
+            matches!(answer.status, 200 | 204),
+            "{command}\n{}",
+            answer.text
+        );
+        answers.push(answer);
+    }
+    let [
+        subscribed,
+        read,
+        committed,
+        position,
+        sought,
+        again,
+        session,
+        deleted,
+    ] = &answers[..]
+    else {
+        panic!("the walk has other steps than this test knows: {commands:#?}");
+    };
+    let all = json!({"orders": [0, 1, 2], "events": [0, 1]});
+    assert_eq!(subscribed["assignment"], all);
+    assert!((1..=5).contains(&read.records().len()));
+    for record in read.records() {
+        let value = record["value"].as_str().expect("samples are text");
+        let value: Value = serde_json::from_str(value).expect("the text is JSON");
+        assert!(value.is_object());
+    }
+    assert!(
+        committed["offsets"]
+            .as_object()
+            .is_some_and(|topics| !topics.is_empty())
+    );
+    let stands = &position["offsets"];
+    for (topic, offsets) in committed["offsets"].as_object().expect("an object") {
+        for (partition, offset) in offsets.as_object().expect("an object") {
+            assert_eq!(stands[topic][partition], *offset);
+        }
+    }
+    assert_eq!(
+        sought.json,
+        json!({"topic": "orders", "partition": 0, "offset": 0})
+    );
+    assert!((1..=5).contains(&again.records().len()));
+    assert_eq!(session["group_id"], "readme");
+    assert_eq!(session["state"], "running");
+    assert_eq!(deleted.status, 204);
+}
+
+#[test]
+fn a_command_is_read_as_a_shell_does() {
+    let page =
+        "### Walk\n```sh\ncurl -d '{\"a\": 1}' \\\n  x\n```\ntext\n```sh\ncurl y\n```\n## Next\n";
+    let found = commands(page, "### Walk");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(words(&found[0]), ["curl", "-d", "{\"a\": 1}", "x"]);
+}

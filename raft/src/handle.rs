@@ -6,7 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use sluice_types::{ConsumerId, GroupId, NodeId};
 
 use crate::watch::Watchers;
-use crate::{Changes, Command, Error, Outcome, Registry, SessionView, SessionWatch};
+use crate::{
+    Changes, Command, Error, NodeState, Outcome, RaftId, Registration, Registry, SessionView,
+    SessionWatch, Version,
+};
 
 /// The registry. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -49,6 +52,7 @@ impl RegistryHandle {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let is_end = matches!(command, Command::Gone { .. });
+        admit(&mut registry, &command);
         let outcome = registry.apply(command);
         // Told under the lock, so that nobody is told of two changes in the wrong order.
         self.shared.watchers.publish(changed(&outcome, is_end));
@@ -88,11 +92,7 @@ impl RegistryHandle {
     /// The sessions of a node, those being deleted too, as this node knows them.
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
         let registry = self.read();
-        let sessions = registry.sessions_after(None);
-        sessions
-            .filter(|session| session.owner == *node)
-            .cloned()
-            .collect()
+        registry.owned_by(node).cloned().collect()
     }
 
     /// Follows a session, whether or not it exists yet.
@@ -129,12 +129,40 @@ impl RegistryHandle {
     }
 }
 
+/// Makes a node known that begins a session: in a registry of one process nobody registers it.
+fn admit(registry: &mut Registry, command: &Command) {
+    let Command::Create(creation) = command else {
+        return;
+    };
+    let Ok(address) = "localhost:1".parse() else {
+        return;
+    };
+    let node = &creation.owner;
+    if registry.state_of(node) == NodeState::Dead {
+        let known = registry.node(&node.name);
+        registry.apply(Command::Register(Registration {
+            id: node.clone(),
+            replaces: known.map(|known| known.id.incarnation),
+            address,
+            raft_id: RaftId::from_number(0),
+            version: Version::FIRST,
+            release: String::new(),
+            capacity: u32::MAX,
+            at: creation.created_at,
+        }));
+    }
+}
+
 fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionView>)> {
     let entry = |view: &SessionView| (view.id.clone(), (!is_end).then(|| view.clone()));
     match outcome {
         Outcome::Done(view) => vec![entry(view)],
         Outcome::Opened(views) => views.iter().map(entry).collect(),
-        Outcome::Exists(_) | Outcome::Stale => Vec::new(),
+        Outcome::Exists(_)
+        | Outcome::Stale
+        | Outcome::NotAlive
+        | Outcome::Applied
+        | Outcome::TooOld => Vec::new(),
     }
 }
 

@@ -11,8 +11,11 @@ mod handle;
 mod registry;
 mod watch;
 
-pub use command::{Command, Creation};
+pub use command::{Command, Creation, Handover, Move, Registration};
 pub use error::Error;
 pub use handle::RegistryHandle;
-pub use registry::{Outcome, Registry, Session, SessionState, SessionView};
+pub use registry::{
+    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
+    SessionState, SessionView, Version,
+};
 pub use watch::{Changes, SessionWatch};

@@ -19,6 +19,7 @@ use crate::api::{self, Draining, Port, State};
 use crate::config::Config;
 use crate::metrics::HttpMetrics;
 use crate::ownership::{Ownership, RegistryAuthority};
+use crate::peer::{Badge, Fates, Peers, Strangers};
 use crate::threads;
 
 /// How long a client may leave sent bytes unacknowledged before its connection is given up.
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The sessions' part did not start, because of a librdkafka property for instance.
     #[error("sessions cannot start")]
     Sessions(#[source] sluice_actors::Error),
+    /// The HTTP client to other nodes cannot be made.
+    #[error("other nodes cannot be reached")]
+    Peers(#[source] reqwest::Error),
     /// A metric has been registered twice.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
@@ -128,9 +132,15 @@ impl App {
         .with_embedded_broker(options.embedded_broker);
 
         let draining = Draining::default();
+        let secrets = config.cluster.secrets.clone();
+        let badge = Badge::new(config.cluster.id.clone(), node.clone(), secrets);
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            peers: Peers::new(badge.clone()).map_err(StartError::Peers)?,
+            badge,
+            fates: Fates::default(),
+            strangers: Strangers::default(),
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,

@@ -12,6 +12,7 @@ pub mod config;
 pub mod dev;
 mod metrics;
 pub mod ownership;
+mod peer;
 pub mod shutdown;
 pub mod telemetry;
 mod threads;

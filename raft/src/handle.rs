@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use sluice_types::{ConsumerId, GroupId, NodeId};
+use sluice_types::{ConsumerId, GroupId, NodeId, NodeName};
 
 use crate::watch::Watchers;
 use crate::{
-    Changes, Command, Error, NodeState, Outcome, RaftId, Registration, Registry, SessionView,
+    Changes, Command, Error, Node, NodeState, Outcome, RaftId, Registration, Registry, SessionView,
     SessionWatch, Version,
 };
 
@@ -93,6 +93,29 @@ impl RegistryHandle {
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
         let registry = self.read();
         registry.owned_by(node).cloned().collect()
+    }
+
+    /// The node of this name in its latest incarnation, as this node knows it.
+    pub fn node(&self, name: &NodeName) -> Option<Node> {
+        self.read().node(name).cloned()
+    }
+
+    /// Every node, by name, as this node knows them.
+    pub fn nodes(&self) -> Vec<Node> {
+        self.read().nodes().cloned().collect()
+    }
+
+    /// The node that should begin the next session: the least loaded of those that take sessions.
+    /// `None` if no node is known.
+    pub fn place(&self, avoided: &[&NodeId]) -> Option<Node> {
+        let registry = self.read();
+        let takes = |node: &&Node| node.state == NodeState::Alive && !avoided.contains(&&node.id);
+        let load = |node: &Node| {
+            let sessions = registry.owned_by(&node.id).count() as u64;
+            sessions * 1_000_000 / u64::from(node.capacity.max(1))
+        };
+        let chosen = registry.nodes().filter(takes).min_by_key(|node| load(node));
+        chosen.cloned()
     }
 
     /// Follows a session, whether or not it exists yet.

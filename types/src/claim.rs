@@ -26,6 +26,11 @@ impl Epoch {
     pub fn get(self) -> u64 {
         self.0.get()
     }
+
+    /// The epoch with this number, as nodes tell it each other; 0 is none.
+    pub fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
 }
 
 impl fmt::Display for Epoch {

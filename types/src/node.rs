@@ -72,6 +72,11 @@ impl Incarnation {
     pub fn random() -> Self {
         Self(Uuid::new_v4().as_u64_pair().0)
     }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// One run of one node: a restarted node is not the same owner.

@@ -10,6 +10,7 @@ use super::error::Problem;
 use super::reply::Reply;
 use super::request::list as list_request;
 use super::schema;
+use super::unserved::Unserved;
 
 /// All metrics, as Prometheus reads them.
 #[utoipa::path(
@@ -44,7 +45,7 @@ pub(super) async fn metrics(call: Call) -> Result<Reply, Problem> {
     ),
     responses((status = 200, description = "Some sessions", body = schema::ConsumerList)),
 )]
-pub(super) async fn list(call: Call) -> Result<Reply, Problem> {
+pub(super) async fn list(call: Call) -> Result<Reply, Unserved> {
     let (query, faults) = call.query();
     let asked = list_request::parse(query, faults)?;
     let state = call.state();
@@ -74,5 +75,7 @@ pub(super) async fn list(call: Call) -> Result<Reply, Problem> {
             })
         })
         .collect();
-    Reply::json(&json!({"consumers": consumers, "next_cursor": page.next}))
+    Ok(Reply::json(
+        &json!({"consumers": consumers, "next_cursor": page.next}),
+    )?)
 }

@@ -15,21 +15,16 @@ use super::error::{Code, Problem};
 /// still there to see the answer.
 const DISCARD: Duration = Duration::from_secs(2);
 
-/// Reads a body as JSON; `None` if there is none.
+/// Takes a body as JSON; `None` if there is none.
 ///
 /// # Errors
-/// 413, 415 or 400.
-pub(super) async fn read_json(
-    payload: &mut Payload,
-    headers: &HeaderMap,
-    limit: usize,
-) -> Result<Option<Value>, Problem> {
-    let body = read(payload, headers, limit).await?;
+/// 415 or 400.
+pub(super) fn json(body: &[u8], headers: &HeaderMap) -> Result<Option<Value>, Problem> {
     if body.is_empty() {
         return Ok(None);
     }
     check_type(headers)?;
-    parse(&body).map(Some)
+    parse(body).map(Some)
 }
 
 /// Parses a body.
@@ -49,7 +44,15 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, Problem> {
     })
 }
 
-async fn read(payload: &mut Payload, headers: &HeaderMap, limit: usize) -> Result<Bytes, Problem> {
+/// Reads a body whole.
+///
+/// # Errors
+/// 413, or 400 when it breaks off.
+pub(super) async fn read(
+    payload: &mut Payload,
+    headers: &HeaderMap,
+    limit: usize,
+) -> Result<Bytes, Problem> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

@@ -1,23 +1,30 @@
 //! One request, as a handler sees it.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
 use serde_json::Value;
 use sluice_actors::Deadline;
-use sluice_types::ConsumerId;
+use sluice_types::{ConsumerId, NodeId};
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use super::body::read_json;
+use super::body::{json, read};
 use super::error::{Code, Problem, timed_out};
 use super::openapi::Port;
 use super::request::{Faults, Query};
 use super::state::State;
-use crate::ownership;
+use super::unserved::Unserved;
+use crate::ownership::{self, Hop};
+use crate::peer::{ELAPSED, NEW_ID};
 
 /// The deadline of every request but polls.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,13 +34,26 @@ const POLL_GRACE: Duration = Duration::from_secs(5);
 
 /// The header that lowers a deadline, in milliseconds.
 pub(super) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+const TIMEOUT: HeaderName = HeaderName::from_static(TIMEOUT_HEADER);
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// One request.
+/// One request. Clones are the same one, to be served again.
+#[derive(Clone)]
 pub(crate) struct Call {
     state: Arc<State>,
     http: HttpRequest,
-    payload: Payload,
     received: Instant,
+    hop: Hop,
+    kept: Rc<Kept>,
+}
+
+/// What is kept of a request for when it is served again, or sent on.
+struct Kept {
+    payload: RefCell<Option<Payload>>,
+    body: OnceCell<Bytes>,
+    new_id: OnceCell<ConsumerId>,
+    budget: Cell<Budget>,
 }
 
 /// The time that a request has.
@@ -50,12 +70,28 @@ impl Call {
         http: HttpRequest,
         payload: Payload,
         received: Instant,
+        hop: Hop,
     ) -> Self {
+        let received = match hop.is_forwarded() {
+            true => received.checked_sub(elapsed(&http)).unwrap_or(received),
+            false => received,
+        };
+        let budget = Budget {
+            received,
+            end: received + DEADLINE,
+            on_timeout: timed_out,
+        };
         Self {
             state,
             http,
-            payload,
             received,
+            hop,
+            kept: Rc::new(Kept {
+                payload: RefCell::new(Some(payload)),
+                body: OnceCell::new(),
+                new_id: OnceCell::new(),
+                budget: Cell::new(budget),
+            }),
         }
     }
 
@@ -75,6 +111,70 @@ impl Call {
             .map_err(|_| Problem::from(ownership::Error::ConsumerNotFound))?;
         Span::current().record("consumer_id", id.as_str());
         Ok(id)
+    }
+
+    /// The id of a session that the client has not named: the same however often it is asked, on
+    /// the node that the request is sent on to as well.
+    pub(super) fn new_id(&self) -> ConsumerId {
+        let given = || self.http.headers().get(NEW_ID)?.to_str().ok()?.parse().ok();
+        let given = || given().filter(|_| self.hop.is_forwarded());
+        let id = self
+            .kept
+            .new_id
+            .get_or_init(|| given().unwrap_or_else(ConsumerId::random));
+        id.clone()
+    }
+
+    /// How far it has come.
+    pub(super) fn hop(&self) -> &Hop {
+        &self.hop
+    }
+
+    /// Notes that a node could not be reached.
+    pub(super) fn avoid(&mut self, node: NodeId) {
+        self.hop.avoid(node);
+    }
+
+    /// The method.
+    pub(super) fn method(&self) -> Method {
+        self.http.method().clone()
+    }
+
+    /// Path and query, as the client sent them.
+    pub(super) fn path_and_query(&self) -> String {
+        let uri = self.http.uri();
+        uri.path_and_query()
+            .map_or_else(|| uri.path().to_owned(), ToString::to_string)
+    }
+
+    /// The body as far as it has been read.
+    pub(super) fn kept_body(&self) -> Bytes {
+        self.kept.body.get().cloned().unwrap_or_default()
+    }
+
+    /// The headers that the owner of the session has to see too.
+    pub(super) fn forwarded_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for name in [CONTENT_TYPE, TIMEOUT, TRACEPARENT, TRACESTATE] {
+            if let Some(value) = self.http.headers().get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let id = self.kept.new_id.get().map(ConsumerId::as_str);
+        if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(NEW_ID, id);
+        }
+        headers
+    }
+
+    /// When the time is up, as the handler has counted it.
+    pub(super) fn end(&self) -> Instant {
+        self.kept.budget.get().end
+    }
+
+    /// What the client is told when the time is up.
+    pub(super) fn timed_out(&self) -> Problem {
+        (self.kept.budget.get().on_timeout)()
     }
 
     /// The port that it came to.
@@ -114,20 +214,27 @@ impl Call {
     }
 
     /// The body, if there is one.
-    pub(super) async fn body(&mut self) -> Result<Option<Value>, Problem> {
-        let end = self.budget().end;
+    pub(super) async fn body(&self) -> Result<Option<Value>, Problem> {
         let headers = self.http.headers();
-        let body = read_json(&mut self.payload, headers, self.state.body_bytes);
-        timeout_at(end, body).await.unwrap_or_else(|_| {
-            Err(Problem::new(
-                Code::RequestTimeout,
-                "The body did not arrive within the request's deadline; send it faster.",
-            ))
-        })
+        let payload = self.kept.payload.take();
+        if let Some(mut payload) = payload {
+            let read = read(&mut payload, headers, self.state.body_bytes);
+            let body = timeout_at(self.budget().end, read)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Problem::new(
+                        Code::RequestTimeout,
+                        "The body did not arrive within the request's deadline; send it faster.",
+                    ))
+                })?;
+            // Empty until now: the payload was taken only once.
+            let _ = self.kept.body.set(body);
+        }
+        json(&self.kept_body(), headers)
     }
 
     /// As [`body`](Self::body), where one is needed.
-    pub(super) async fn required_body(&mut self) -> Result<Option<Value>, Problem> {
+    pub(super) async fn required_body(&self) -> Result<Option<Value>, Problem> {
         match self.body().await? {
             Some(body) => Ok(Some(body)),
             None => super::body::parse(b"").map(Some),
@@ -159,11 +266,13 @@ impl Call {
 
     fn budget_of(&self, most: Duration, on_timeout: fn() -> Problem) -> Budget {
         let asked = self.asked_timeout().and_then(Result::ok).unwrap_or(most);
-        Budget {
+        let budget = Budget {
             received: self.received,
             end: self.received + most.min(asked),
             on_timeout,
-        }
+        };
+        self.kept.budget.set(budget);
+        budget
     }
 
     /// What the client's header says; wrong values are faults of the request.
@@ -198,13 +307,21 @@ impl Budget {
     }
 
     /// Does the work within the time.
-    pub(super) async fn run<T, E: Into<Problem>>(
+    pub(super) async fn run<T, E: Into<Unserved>>(
         self,
         work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, Unserved> {
         match timeout_at(self.end, work).await {
             Ok(done) => done.map_err(Into::into),
-            Err(_) => Err((self.on_timeout)()),
+            Err(_) => Err((self.on_timeout)().into()),
         }
     }
+}
+
+/// How much of its time a request had used up when another node sent it on.
+fn elapsed(http: &HttpRequest) -> Duration {
+    let millis = http.headers().get(ELAPSED);
+    let millis = millis.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // No request has more time than this.
+    Duration::from_millis(millis.unwrap_or(0).min(600_000))
 }

@@ -16,6 +16,7 @@ use super::request::{
     assign as assign_request, commit as commit_request, poll, seek as seek_request,
 };
 use super::schema;
+use super::unserved::Unserved;
 use crate::ownership::{Described, Error};
 
 /// Makes a session, or finds the living one with this id and specification.
@@ -29,7 +30,7 @@ use crate::ownership::{Described, Error};
     request_body = schema::SubscribeRequest,
     responses((status = 200, description = "The session, with its partitions", body = schema::SubscribeAnswer)),
 )]
-pub(super) async fn subscribe(mut call: Call) -> Result<Reply, Problem> {
+pub(super) async fn subscribe(call: Call) -> Result<Reply, Unserved> {
     let body = call.required_body().await?;
     let state = call.state();
     let subscribe = Subscribe::parse(body, state.assignment_strategy, call.faults())?;
@@ -39,18 +40,20 @@ pub(super) async fn subscribe(mut call: Call) -> Result<Reply, Problem> {
         span.record("consumer_id", id.as_str());
     }
     let budget = call.budget();
+    let id = subscribe.id.unwrap_or_else(|| call.new_id());
     let asked = state
         .ownership
-        .subscribe(subscribe.id, subscribe.spec, budget.deadline());
+        .subscribe(id, subscribe.spec, budget.deadline(), call.hop());
     let subscribed = budget.run(asked).await?;
     span.record("consumer_id", subscribed.consumer_id.as_str());
-    Reply::json(&json!({
+    let answer = json!({
         "consumer_id": subscribed.consumer_id,
         "group_id": subscribed.spec.group_id,
         "topics": subscribed.spec.topics,
         "assignment": subscribed.assignment.assignment,
         "generation": subscribed.assignment.generation,
-    }))
+    });
+    Ok(Reply::json(&answer)?)
 }
 
 /// Waits for records.
@@ -66,7 +69,7 @@ pub(super) async fn subscribe(mut call: Call) -> Result<Reply, Problem> {
     request_body = Option<schema::ConsumeRequest>,
     responses((status = 200, description = "Records, or none at the timeout", body = schema::ConsumeAnswer)),
 )]
-pub(super) async fn consume(mut call: Call) -> Result<Reply, Problem> {
+pub(super) async fn consume(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     let body = call.body().await?;
     let asked = poll::parse(body, call.faults())?;
@@ -76,7 +79,7 @@ pub(super) async fn consume(mut call: Call) -> Result<Reply, Problem> {
     let deadline = budget.deadline();
     // While the session is between owners, the client waits no longer than for records.
     let found_by = Deadline::after(wait_end.saturating_duration_since(Instant::now()));
-    let polling = state.ownership.with(&id, found_by, |session| {
+    let polling = state.ownership.with(&id, found_by, call.hop(), |session| {
         mark(&session);
         let poll = Poll {
             wait: wait_end.saturating_duration_since(Instant::now()),
@@ -90,7 +93,9 @@ pub(super) async fn consume(mut call: Call) -> Result<Reply, Problem> {
     {
         Ok(answer) => Ok(Reply::answer(answer)),
         // The session was between owners for as long as the client wanted to wait.
-        Err(Error::OwnerUnavailable) if Instant::now() >= wait_end => empty(&asked, &*state.clock),
+        Err(Error::OwnerUnavailable) if Instant::now() >= wait_end => {
+            Ok(empty(&asked, &*state.clock)?)
+        }
         Err(error) => Err(cursor_fault(error, "after")),
     }
 }
@@ -116,14 +121,14 @@ fn empty(poll: &Poll, clock: &dyn sluice_types::Clock) -> Result<Reply, Problem>
     request_body = Option<schema::CommitRequest>,
     responses((status = 200, description = "The broker has acknowledged these offsets", body = schema::CommitAnswer)),
 )]
-pub(super) async fn commit(mut call: Call) -> Result<Reply, Problem> {
+pub(super) async fn commit(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     let body = call.body().await?;
     let asked = commit_request::parse(body, call.faults())?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let state = call.state();
-    let committing = state.ownership.with(&id, deadline, |session| {
+    let committing = state.ownership.with(&id, deadline, call.hop(), |session| {
         mark(&session);
         let commit = asked.clone();
         async move { session.commit(commit, deadline).await }
@@ -133,7 +138,7 @@ pub(super) async fn commit(mut call: Call) -> Result<Reply, Problem> {
             .await
             .map_err(|error| cursor_fault(error, "cursor"))
     };
-    Reply::json(&budget.run(committing).await?)
+    Ok(Reply::json(&budget.run(committing).await?)?)
 }
 
 /// Moves positions, all or none.
@@ -148,23 +153,23 @@ pub(super) async fn commit(mut call: Call) -> Result<Reply, Problem> {
     request_body = schema::SeekRequest,
     responses((status = 200, description = "The resolved offsets", body = schema::SeekAnswer)),
 )]
-pub(super) async fn seek(mut call: Call) -> Result<Reply, Problem> {
+pub(super) async fn seek(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     let body = call.required_body().await?;
     let asked = seek_request::parse(body, call.faults())?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let state = call.state();
-    let seeking = state.ownership.with(&id, deadline, |session| {
+    let seeking = state.ownership.with(&id, deadline, call.hop(), |session| {
         mark(&session);
         let seek = asked.seek.clone();
         async move { session.seek(seek, deadline).await }
     });
     let sought = budget.run(seeking).await?;
-    match asked.single {
-        Some(at) => one_sought(&at, &sought),
-        None => Reply::json(&json!({"offsets": sought.offsets})),
-    }
+    Ok(match asked.single {
+        Some(at) => one_sought(&at, &sought)?,
+        None => Reply::json(&json!({"offsets": sought.offsets}))?,
+    })
 }
 
 fn one_sought(at: &TopicPartition, sought: &Sought) -> Result<Reply, Problem> {
@@ -188,17 +193,17 @@ fn one_sought(at: &TopicPartition, sought: &Sought) -> Result<Reply, Problem> {
     params(("id" = schema::ConsumerId, Path, description = "The session")),
     responses((status = 200, description = "The positions", body = schema::PositionAnswer)),
 )]
-pub(super) async fn position(call: Call) -> Result<Reply, Problem> {
+pub(super) async fn position(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     call.check_empty()?;
     let budget = call.budget();
     let deadline = budget.deadline();
     let state = call.state();
-    let asking = state.ownership.with(&id, deadline, |session| {
+    let asking = state.ownership.with(&id, deadline, call.hop(), |session| {
         mark(&session);
         async move { session.positions(deadline).await }
     });
-    Reply::json(&budget.run(asking).await?)
+    Ok(Reply::json(&budget.run(asking).await?)?)
 }
 
 /// The partitions held now.
@@ -210,16 +215,18 @@ pub(super) async fn position(call: Call) -> Result<Reply, Problem> {
     params(("id" = schema::ConsumerId, Path, description = "The session")),
     responses((status = 200, description = "The partitions", body = schema::AssignmentAnswer)),
 )]
-pub(super) async fn assignment(call: Call) -> Result<Reply, Problem> {
+pub(super) async fn assignment(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     call.check_empty()?;
     let budget = call.budget();
     let state = call.state();
-    let asking = state.ownership.with(&id, budget.deadline(), |session| {
-        mark(&session);
-        async move { session.assignment().await }
-    });
-    Reply::json(&budget.run(asking).await?)
+    let asking = state
+        .ownership
+        .with(&id, budget.deadline(), call.hop(), |session| {
+            mark(&session);
+            async move { session.assignment().await }
+        });
+    Ok(Reply::json(&budget.run(asking).await?)?)
 }
 
 /// Replaces group assignment by these partitions; there is no way back.
@@ -235,19 +242,19 @@ pub(super) async fn assignment(call: Call) -> Result<Reply, Problem> {
     request_body = schema::AssignRequest,
     responses((status = 200, description = "The session has these partitions", body = schema::AssignmentAnswer)),
 )]
-pub(super) async fn assign(mut call: Call) -> Result<Reply, Problem> {
+pub(super) async fn assign(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     let body = call.required_body().await?;
     let asked = assign_request::parse(body, call.faults())?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let state = call.state();
-    let assigning = state.ownership.with(&id, deadline, |session| {
+    let assigning = state.ownership.with(&id, deadline, call.hop(), |session| {
         mark(&session);
         let partitions = asked.clone();
         async move { session.assign(partitions, deadline).await }
     });
-    Reply::json(&budget.run(assigning).await?)
+    Ok(Reply::json(&budget.run(assigning).await?)?)
 }
 
 /// Ends a session: it leaves its group at once.
@@ -261,13 +268,13 @@ pub(super) async fn assign(mut call: Call) -> Result<Reply, Problem> {
     params(("id" = schema::ConsumerId, Path, description = "The session")),
     responses((status = 204, description = "The session is gone")),
 )]
-pub(super) async fn delete(call: Call) -> Result<Reply, Problem> {
+pub(super) async fn delete(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     call.check_empty()?;
     let budget = call.write_budget();
     let state = call.state();
     budget
-        .run(state.ownership.delete(&id, budget.deadline()))
+        .run(state.ownership.delete(&id, budget.deadline(), call.hop()))
         .await?;
     Ok(Reply::no_content())
 }
@@ -281,15 +288,15 @@ pub(super) async fn delete(call: Call) -> Result<Reply, Problem> {
     params(("id" = schema::ConsumerId, Path, description = "The session")),
     responses((status = 200, description = "The session", body = schema::Consumer)),
 )]
-pub(super) async fn describe(call: Call) -> Result<Reply, Problem> {
+pub(super) async fn describe(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     call.check_empty()?;
     let budget = call.budget();
     let state = call.state();
     let described = budget
-        .run(state.ownership.describe(&id, budget.deadline()))
+        .run(state.ownership.describe(&id, budget.deadline(), call.hop()))
         .await?;
-    Reply::json(&described_json(&described))
+    Ok(Reply::json(&described_json(&described))?)
 }
 
 fn described_json(described: &Described) -> serde_json::Value {
@@ -337,12 +344,13 @@ fn mark(session: &SessionHandle) {
 }
 
 /// A wrong cursor is a wrong field, named as this request names it.
-fn cursor_fault(error: Error, field: &str) -> Problem {
+fn cursor_fault(error: Error, field: &str) -> Unserved {
     match error {
         Error::Session(SessionError::InvalidCursor(fault)) => invalid_fields(vec![FieldError {
             field: field.to_owned(),
             message: format!("the cursor {fault}"),
-        }]),
+        }])
+        .into(),
         other => other.into(),
     }
 }

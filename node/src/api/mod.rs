@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! connection -> service.rs   request id, span, method, Accept, panics, metrics
+//!            -> forwarding.rs                here, or one hop to the session's owner
 //!            -> request/     raw -> typed, every fault at once
 //!            -> consumers.rs health.rs admin.rs docs.rs      the handlers
 //!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
@@ -17,26 +18,31 @@ mod compress;
 mod consumers;
 mod docs;
 pub mod error;
+mod forwarding;
 mod handover;
 mod health;
 mod openapi;
+mod peers;
 mod reply;
 mod request;
 mod schema;
 mod service;
 mod state;
+mod unserved;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, web};
+use futures::TryFutureExt;
 use futures::future::LocalBoxFuture;
 
 use call::Call;
-use error::{Code, Problem};
+use error::Code;
 use reply::Reply;
-use service::Endpoint;
+use service::{Endpoint, Entrance};
+use unserved::Unserved;
 
 pub use openapi::{Port, document};
 pub(crate) use state::{Draining, State};
@@ -57,7 +63,7 @@ struct Route {
     produces: Produces,
     /// The errors that it can answer besides those that every route can.
     errors: &'static [Code],
-    run: fn(Call) -> LocalBoxFuture<'static, Result<Reply, Problem>>,
+    run: fn(Call) -> LocalBoxFuture<'static, Result<Reply, Unserved>>,
 }
 
 /// What clients use.
@@ -253,35 +259,35 @@ static SHARED: [Route; 5] = [
         path: "/livez",
         produces: Produces::Json,
         errors: &[],
-        run: |call| Box::pin(health::livez(call)),
+        run: |call| Box::pin(health::livez(call).err_into()),
     },
     Route {
         method: Method::GET,
         path: "/readyz",
         produces: Produces::Json,
         errors: &[Code::ShuttingDown],
-        run: |call| Box::pin(health::readyz(call)),
+        run: |call| Box::pin(health::readyz(call).err_into()),
     },
     Route {
         method: Method::GET,
         path: "/openapi.json",
         produces: Produces::Json,
         errors: &[],
-        run: |call| Box::pin(docs::openapi(call)),
+        run: |call| Box::pin(docs::openapi(call).err_into()),
     },
     Route {
         method: Method::GET,
         path: "/docs",
         produces: Produces::Other,
         errors: &[],
-        run: |call| Box::pin(docs::page(call)),
+        run: |call| Box::pin(docs::page(call).err_into()),
     },
     Route {
         method: Method::GET,
         path: "/docs/{file:.*}",
         produces: Produces::Other,
         errors: &[Code::RouteNotFound],
-        run: |call| Box::pin(docs::file(call)),
+        run: |call| Box::pin(docs::file(call).err_into()),
     },
 ];
 
@@ -292,7 +298,7 @@ static ADMIN: [Route; 2] = [
         path: "/metrics",
         produces: Produces::Other,
         errors: &[],
-        run: |call| Box::pin(admin::metrics(call)),
+        run: |call| Box::pin(admin::metrics(call).err_into()),
     },
     Route {
         method: Method::GET,
@@ -315,22 +321,37 @@ fn routes(port: Port) -> impl Iterator<Item = &'static Route> {
 /// Mounts the routes of a port; every other path answers 404 in the same way.
 pub(crate) fn configure(config: &mut web::ServiceConfig, port: Port, state: &Arc<State>) {
     config.app_data(web::Data::new(port));
+    mount(config, routes(port).collect(), state, Entrance::Clients);
+}
+
+/// Mounts what other nodes ask: requests that they send on, and what became of answers.
+pub(crate) fn configure_peers(config: &mut web::ServiceConfig, state: &Arc<State>) {
+    peers::configure(config, state);
+    mount(config, CLIENT.iter().collect(), state, Entrance::Peers);
+}
+
+fn mount(
+    config: &mut web::ServiceConfig,
+    routes: Vec<&'static Route>,
+    state: &Arc<State>,
+    entrance: Entrance,
+) {
     let mut paths: Vec<&'static str> = Vec::new();
-    for route in routes(port) {
+    for route in &routes {
         if !paths.contains(&route.path) {
             paths.push(route.path);
         }
     }
     for path in paths {
-        let all: Rc<[&'static Route]> = routes(port).filter(|route| route.path == path).collect();
-        let endpoint = Endpoint::new(state, all);
+        let of_path = routes.iter().filter(|route| route.path == path);
+        let endpoint = Endpoint::new(state, of_path.copied().collect(), entrance);
         config.service(
             web::resource(path).to(move |http: HttpRequest, payload: web::Payload| {
                 endpoint.clone().serve(http, payload.into_inner())
             }),
         );
     }
-    let nowhere = Endpoint::new(state, Rc::new([]));
+    let nowhere = Endpoint::new(state, Rc::new([]), entrance);
     config.default_service(web::to(move |http: HttpRequest, payload: web::Payload| {
         nowhere.clone().serve(http, payload.into_inner())
     }));

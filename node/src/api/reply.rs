@@ -14,6 +14,7 @@ use super::accept::Encoding;
 use super::compress::{SMALL, compress};
 use super::error::Problem;
 use super::handover::Handover;
+use crate::peer::{ANSWER, Fates, RemoteFate};
 
 const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -24,10 +25,26 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
-    fate: Option<AnswerFate>,
+    fate: Option<Fate>,
     encoded: bool,
     /// The code, where it is an error.
     pub(super) code: Option<&'static str>,
+}
+
+/// Whose answer it is that the client's connection takes.
+#[derive(Debug)]
+enum Fate {
+    Here(AnswerFate),
+    There(RemoteFate),
+}
+
+impl Fate {
+    fn delivered(self) {
+        match self {
+            Self::Here(fate) => fate.delivered(),
+            Self::There(fate) => fate.delivered(),
+        }
+    }
 }
 
 impl Reply {
@@ -55,8 +72,20 @@ impl Reply {
     /// The answer of a poll.
     pub(super) fn answer(answer: Answer) -> Self {
         Self {
-            fate: Some(answer.fate),
+            fate: Some(Fate::Here(answer.fate)),
             ..Self::new(JSON, answer.body)
+        }
+    }
+
+    /// The answer of another node.
+    pub(super) fn passed_on(status: StatusCode, body: Bytes, fate: Option<RemoteFate>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            fate: fate.map(Fate::There),
+            encoded: false,
+            code: None,
         }
     }
 
@@ -104,6 +133,23 @@ impl Reply {
     /// The status.
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Turns it into what the node gets that sent the request here: plain, and with a name for
+    /// the answer, whose fate that node tells.
+    pub(super) fn into_forwarded(self, fates: &Fates) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status);
+        for (name, value) in self.headers {
+            response.append_header((name, value));
+        }
+        match self.fate {
+            Some(Fate::Here(fate)) => {
+                let token = fates.keep(fate);
+                response.insert_header((ANSWER, token.to_string()));
+                response.body(Handover::new(self.body, fates.taken(token)))
+            }
+            Some(Fate::There(_)) | None => response.body(self.body),
+        }
     }
 
     /// Turns it into what actix writes.

@@ -17,9 +17,13 @@ use uuid::Uuid;
 use super::accept::{Encoding, takes_json};
 use super::call::Call;
 use super::error::{Code, Origin, Problem};
+use super::forwarding;
+use super::peers;
 use super::reply::Reply;
 use super::state::State;
+use super::unserved::Unserved;
 use super::{Produces, Route};
+use crate::ownership::Hop;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
@@ -29,42 +33,41 @@ const MAX_REQUEST_ID: usize = 128;
 pub(super) struct Endpoint {
     state: Arc<State>,
     routes: Rc<[&'static Route]>,
+    entrance: Entrance,
+}
+
+/// Whose requests come in here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// Clients, and operators.
+    Clients,
+    /// Nodes that send on what clients have asked them.
+    Peers,
 }
 
 impl Endpoint {
-    pub(super) fn new(state: &Arc<State>, routes: Rc<[&'static Route]>) -> Self {
+    pub(super) fn new(state: &Arc<State>, routes: Rc<[&'static Route]>, entrance: Entrance) -> Self {
         Self {
             state: Arc::clone(state),
             routes,
+            entrance,
         }
     }
 
     /// Serves a request of this path, whatever happens.
     pub(super) async fn serve(self, http: HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
-        let received = Instant::now();
         let state = Arc::clone(&self.state);
-        let method = http.method().clone();
         let request_id = request_id(http.headers());
-        let encoding = Encoding::negotiate(http.headers());
         let template = self.routes.first().map_or("unmatched", |route| route.path);
         let span = span(&state, &http, template, &request_id);
-        let metrics = state.http_metrics.begin(&method, template);
-        let head = method == Method::HEAD;
-
-        let answering = async move {
-            let handling = AssertUnwindSafe(self.dispatch(http, payload, received));
-            let reply = handling.catch_unwind().await.unwrap_or_else(|panic| {
-                let problem =
-                    Problem::internal(format!("a handler panicked: {}", message(&*panic)));
-                log(&problem);
-                Reply::problem(&problem)
-            });
-            metrics.finish(reply.status(), reply.code);
-            // A HEAD has no body to compress, and its length is that of the plain one.
-            let encoding = if head { Encoding::Identity } else { encoding };
-            reply.into_response(encoding).await
+        let mut response = match self.entrance {
+            Entrance::Clients => {
+                self.serve_client(http, payload, template)
+                    .instrument(span)
+                    .await
+            }
+            Entrance::Peers => self.serve_peer(http, payload).instrument(span).await,
         };
-        let mut response = answering.instrument(span).await;
         response.headers_mut().insert(REQUEST_ID, request_id);
         if state.draining.is_on() {
             response
@@ -74,15 +77,60 @@ impl Endpoint {
         response
     }
 
-    async fn dispatch(self, http: HttpRequest, payload: Payload, received: Instant) -> Reply {
-        let result = match self.route(&http) {
-            Ok(route) => (route.run)(Call::new(self.state, http, payload, received)).await,
-            Err(refused) => return *refused,
+    async fn serve_client(
+        self,
+        http: HttpRequest,
+        payload: Payload,
+        template: &'static str,
+    ) -> HttpResponse<BoxBody> {
+        let encoding = Encoding::negotiate(http.headers());
+        let head = http.method() == Method::HEAD;
+        let metrics = self.state.http_metrics.begin(http.method(), template);
+        let answering = async move {
+            let (route, call) = self.call(http, payload, Hop::default())?;
+            forwarding::serve(call, route).await.map_err(refusal)
         };
-        result.unwrap_or_else(|problem| {
-            log(&problem);
-            Reply::problem(&problem)
-        })
+        let reply = caught(answering).await.unwrap_or_else(|refused| *refused);
+        metrics.finish(reply.status(), reply.code);
+        // A HEAD has no body to compress, and its length is that of the plain one.
+        let encoding = if head { Encoding::Identity } else { encoding };
+        reply.into_response(encoding).await
+    }
+
+    async fn serve_peer(self, http: HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
+        let state = Arc::clone(&self.state);
+        if let Err(refused) = peers::check(&state, http.headers()) {
+            return refused;
+        }
+        let answering = async move {
+            let (route, call) = self.call(http, payload, Hop::forwarded())?;
+            match (route.run)(call).await {
+                Ok(reply) => Ok(Ok(reply)),
+                Err(Unserved::Problem(problem)) if problem.code == Code::ShuttingDown => {
+                    // Its sessions go on elsewhere, which the sender can wait for.
+                    Ok(Err(None))
+                }
+                Err(Unserved::Problem(problem)) => Err(refusal(problem)),
+                Err(Unserved::Misdirected(epoch)) => Ok(Err(Some(epoch))),
+                Err(Unserved::Elsewhere(owner)) => Ok(Err(owner.epoch)),
+            }
+        };
+        match caught(answering).await {
+            Ok(Ok(reply)) => reply.into_forwarded(&state.fates),
+            Ok(Err(epoch)) => peers::misdirected(epoch),
+            Err(refused) => refused.into_forwarded(&state.fates),
+        }
+    }
+
+    fn call(
+        &self,
+        http: HttpRequest,
+        payload: Payload,
+        hop: Hop,
+    ) -> Result<(&'static Route, Call), Box<Reply>> {
+        let route = self.route(&http)?;
+        let state = Arc::clone(&self.state);
+        Ok((route, Call::new(state, http, payload, Instant::now(), hop)))
     }
 
     fn route(&self, http: &HttpRequest) -> Result<&'static Route, Box<Reply>> {
@@ -114,6 +162,22 @@ impl Endpoint {
         }
         Ok(*route)
     }
+}
+
+/// Does the work; a panic is an internal error.
+async fn caught<T>(work: impl Future<Output = Result<T, Box<Reply>>>) -> Result<T, Box<Reply>> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| {
+            let cause = format!("a handler panicked: {}", message(&*panic));
+            Err(refusal(Problem::internal(cause)))
+        })
+}
+
+fn refusal(problem: Problem) -> Box<Reply> {
+    log(&problem);
+    Box::new(Reply::problem(&problem))
 }
 
 fn allowed(routes: &[&'static Route]) -> String {
@@ -214,7 +278,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_is_500_and_the_worker_goes_on() {
-        let endpoint = Endpoint::new(&State::for_tests(), Rc::new([&PANICS]));
+        let endpoint = Endpoint::new(&State::for_tests(), Rc::new([&PANICS]), Entrance::Clients);
         let handler = move |http: HttpRequest, payload: web::Payload| {
             endpoint.clone().serve(http, payload.into_inner())
         };

@@ -8,6 +8,7 @@ use sluice_types::{AssignmentStrategy, Clock, NodeName};
 
 use crate::metrics::HttpMetrics;
 use crate::ownership::Ownership;
+use crate::peer::{Badge, Fates, Peers, Strangers};
 
 /// What handlers work with; one for the process.
 pub(crate) struct State {
@@ -15,6 +16,14 @@ pub(crate) struct State {
     pub(crate) ownership: Ownership,
     /// The sessions that run here.
     pub(crate) sessions: Sessions,
+    /// The other nodes.
+    pub(crate) peers: Peers,
+    /// What this node shows them, and asks of them.
+    pub(crate) badge: Badge,
+    /// Answers that they are handing to their clients.
+    pub(crate) fates: Fates,
+    /// Those who are none of them.
+    pub(crate) strangers: Strangers,
     /// This node's name.
     pub(crate) node: NodeName,
     /// The assignment strategy of sessions that name none.
@@ -81,9 +90,14 @@ impl State {
             events,
             Arc::clone(&clock),
         );
+        let badge = Badge::new(config.cluster.id, node.clone(), Vec::new());
         Arc::new(Self {
             ownership,
             sessions,
+            peers: Peers::new(badge.clone()).unwrap(),
+            badge,
+            fates: Fates::default(),
+            strangers: Strangers::default(),
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,

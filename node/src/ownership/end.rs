@@ -18,10 +18,11 @@ use sluice_actors::Deadline;
 use sluice_raft::{Command, Outcome, SessionView};
 use tokio::sync::oneshot;
 
-use super::Error;
 use super::backoff::Backoff;
 use super::core::{Core, Hold};
 use super::host::{Host, Running};
+use super::locate::come_here;
+use super::{Error, Hop};
 
 /// Longest wait for the final commit.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ pub(super) async fn delete<H: Host>(
     core: &Arc<Core<H>>,
     id: &sluice_types::ConsumerId,
     deadline: Deadline,
+    hop: &Hop,
 ) -> Result<(), Error> {
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
@@ -43,9 +45,11 @@ pub(super) async fn delete<H: Host>(
     let session = session
         .filter(|session| session.is_active())
         .ok_or(Error::ConsumerNotFound)?;
-    if !core.is_ours(&session) {
-        return Err(Error::OwnerUnavailable);
-    }
+    let session = match core.is_ours(&session) {
+        true => session,
+        // Only its owner can leave the group for it.
+        false => come_here(core, id, deadline, hop).await?,
+    };
     match tokio::time::timeout_at(deadline.instant(), spawn(core, session)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Error::Session(sluice_actors::Error::Internal(

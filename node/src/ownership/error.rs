@@ -1,5 +1,9 @@
 //! Why a session could not be reached, made or ended.
 
+use sluice_types::Epoch;
+
+use super::Owner;
+
 /// What the joint work of registry and sessions can answer instead of a result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -15,6 +19,15 @@ pub enum Error {
     /// The session is between owners or being restarted, for longer than the request waits.
     #[error("the consumer is being restarted or moved")]
     OwnerUnavailable,
+    /// The session is another node's: the request belongs there.
+    #[error("the consumer is on node {}", .0.node)]
+    Elsewhere(Owner),
+    /// The request was sent here by a node that took this one for the owner, which it is not.
+    #[error("the consumer is not on this node")]
+    Misdirected {
+        /// The present ownership, for the sender to wait for.
+        epoch: Epoch,
+    },
     /// The registry cannot decide now; nothing has changed.
     #[error("the registry has no quorum")]
     NoQuorum,

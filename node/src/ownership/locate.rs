@@ -8,9 +8,9 @@ use sluice_actors::Deadline;
 use sluice_raft::SessionView;
 use sluice_types::{Claim, ConsumerId};
 
-use super::Error;
 use super::core::{Core, Visit};
 use super::host::{Host, Running};
+use super::{Error, Hop, Owner};
 
 /// A waiting request looks this often even if nobody wakes it.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -27,6 +27,7 @@ pub(super) async fn with<H, T, F, Fut>(
     core: &Arc<Core<H>>,
     id: &ConsumerId,
     deadline: Deadline,
+    hop: &Hop,
     call: F,
 ) -> Result<T, Error>
 where
@@ -36,7 +37,7 @@ where
 {
     let mut ended = None;
     loop {
-        let located = locate(core, id, deadline, ended.as_ref()).await?;
+        let located = locate(core, id, deadline, hop, ended.as_ref()).await?;
         match call(located.running.clone()).await {
             Err(sluice_actors::Error::NotHere) => ended = Some(located.running.claim().clone()),
             other => return Ok(other?),
@@ -44,12 +45,16 @@ where
     }
 }
 
-/// Finds the session, waiting while it is being opened. `ended` is a claim that is known to have
-/// nobody behind it.
+/// Finds the session, waiting while it is being opened or is between owners. `ended` is a claim
+/// that is known to have nobody behind it.
+///
+/// # Errors
+/// [`Error::Elsewhere`] at once when another node runs it.
 pub(super) async fn locate<H: Host>(
     core: &Arc<Core<H>>,
     id: &ConsumerId,
     deadline: Deadline,
+    hop: &Hop,
     ended: Option<&Claim>,
 ) -> Result<Located<H>, Error> {
     if core.is_stopping() {
@@ -57,7 +62,8 @@ pub(super) async fn locate<H: Host>(
     }
     let mut visit = None;
     // Nearly always the session is there, and nothing needs to be watched.
-    let session = living(core, id).await?;
+    let session = living(core, id, hop).await?;
+    check_here(core, &session, hop)?;
     if let Some(running) = find(core, &session, ended, &mut visit) {
         return Ok(Located::new(session, running, visit));
     }
@@ -67,7 +73,8 @@ pub(super) async fn locate<H: Host>(
         // Marks the present as seen before looking, so that no change falls in between.
         changes.current();
         turns.mark_unchanged();
-        let session = living(core, id).await?;
+        let session = living(core, id, hop).await?;
+        check_here(core, &session, hop)?;
         if let Some(running) = find(core, &session, ended, &mut visit) {
             return Ok(Located::new(session, running, visit));
         }
@@ -93,9 +100,15 @@ impl<H: Host> Located<H> {
     }
 }
 
-/// The session, if it lives. That it does not is only believed after a linearizable read.
-pub(super) async fn living<H: Host>(core: &Core<H>, id: &ConsumerId) -> Result<SessionView, Error> {
-    let session = match core.registry.lookup(id) {
+/// The session, if it lives. That it does not is only believed after a linearizable read, and so
+/// is, of a request that another node has sent here, that it is not this node's.
+pub(super) async fn living<H: Host>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    hop: &Hop,
+) -> Result<SessionView, Error> {
+    let seen = core.registry.lookup(id);
+    let session = match seen.filter(|seen| core.is_ours(seen) || !hop.is_forwarded()) {
         Some(session) => Some(session),
         None => core
             .registry
@@ -106,6 +119,56 @@ pub(super) async fn living<H: Host>(core: &Core<H>, id: &ConsumerId) -> Result<S
     session
         .filter(|session| session.is_active())
         .ok_or(Error::ConsumerNotFound)
+}
+
+/// Refuses a request whose session is another node's, unless that node cannot be reached: then
+/// the session will move.
+pub(super) fn check_here<H: Host>(
+    core: &Core<H>,
+    session: &SessionView,
+    hop: &Hop,
+) -> Result<(), Error> {
+    if core.is_ours(session) {
+        return Ok(());
+    }
+    let epoch = session.epoch;
+    if hop.is_forwarded() {
+        return Err(Error::Misdirected { epoch });
+    }
+    match hop.way_to(&session.owner, &core.registry) {
+        Some(address) => Err(Error::Elsewhere(Owner {
+            node: session.owner.clone(),
+            address,
+            epoch: Some(epoch),
+        })),
+        None => Ok(()),
+    }
+}
+
+/// Waits until the session is this node's, while its owner cannot be reached.
+pub(super) async fn come_here<H: Host>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    deadline: Deadline,
+    hop: &Hop,
+) -> Result<SessionView, Error> {
+    let mut changes = core.registry.watch(id);
+    loop {
+        changes.current();
+        let session = living(core, id, hop).await?;
+        check_here(core, &session, hop)?;
+        if core.is_ours(&session) {
+            return Ok(session);
+        }
+        tokio::select! {
+            () = changes.changed() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = core.stopped() => return Err(Error::ShuttingDown),
+            () = tokio::time::sleep_until(deadline.instant()) => {
+                return Err(Error::OwnerUnavailable);
+            }
+        }
+    }
 }
 
 /// The running session, unless nobody is behind it. Begins a visit if it is this node's, running

@@ -18,6 +18,7 @@ mod backoff;
 mod core;
 mod end;
 mod error;
+mod hop;
 mod host;
 mod locate;
 mod plan;
@@ -33,13 +34,14 @@ use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline, SessionEvent, Sessions, Snapshot};
 use sluice_raft::{RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, GroupId, NodeId, SessionSpec};
+use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
 use tokio::sync::mpsc;
 
 use self::core::Core;
 use self::host::{Host, Running};
 pub use authority::RegistryAuthority;
 pub use error::Error;
+pub use hop::{Hop, Owner};
 
 /// How long a shutdown waits for sessions that are ending.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
@@ -121,16 +123,17 @@ impl<H: Host> Ownership<H> {
     /// says, [`TopicNotFound`](sluice_actors::Error::TopicNotFound) before anything is made.
     pub async fn subscribe(
         &self,
-        id: Option<ConsumerId>,
+        id: ConsumerId,
         spec: SessionSpec,
         deadline: Deadline,
+        hop: &Hop,
     ) -> Result<Subscribed, Error> {
         if self.embedded_broker && !spec.assignment_strategy.is_cooperative() {
             return Err(Error::Session(sluice_actors::Error::Unsupported(
                 "use an assignment_strategy other than cooperative-sticky",
             )));
         }
-        subscribe::subscribe(&self.core, id, spec, deadline).await
+        subscribe::subscribe(&self.core, id, spec, deadline, hop.clone()).await
     }
 
     /// Asks the running session, and asks its successor if it turns out to have ended meanwhile.
@@ -147,13 +150,14 @@ impl<H: Host> Ownership<H> {
         &self,
         id: &ConsumerId,
         deadline: Deadline,
+        hop: &Hop,
         call: F,
     ) -> Result<T, Error>
     where
         F: Fn(H::Session) -> Fut,
         Fut: Future<Output = Result<T, sluice_actors::Error>>,
     {
-        locate::with(&self.core, id, deadline, call).await
+        locate::with(&self.core, id, deadline, hop, call).await
     }
 
     /// Ends a session. Answers when it is no more for clients; the group is left behind that.
@@ -163,8 +167,13 @@ impl<H: Host> Ownership<H> {
     /// # Errors
     /// [`Error::ConsumerNotFound`], for a second delete too; [`Error::NoQuorum`];
     /// [`OutcomeUnknown`](sluice_actors::Error::OutcomeUnknown) when it takes longer.
-    pub async fn delete(&self, id: &ConsumerId, deadline: Deadline) -> Result<(), Error> {
-        end::delete(&self.core, id, deadline).await
+    pub async fn delete(
+        &self,
+        id: &ConsumerId,
+        deadline: Deadline,
+        hop: &Hop,
+    ) -> Result<(), Error> {
+        end::delete(&self.core, id, deadline, hop).await
     }
 
     /// The session as it is, at once, running or not. Does not renew it.
@@ -172,8 +181,14 @@ impl<H: Host> Ownership<H> {
     /// # Errors
     /// [`Error::ConsumerNotFound`], [`Error::NoQuorum`], and what keeps a running session from
     /// showing itself.
-    pub async fn describe(&self, id: &ConsumerId, deadline: Deadline) -> Result<Described, Error> {
-        let view = locate::living(&self.core, id).await?;
+    pub async fn describe(
+        &self,
+        id: &ConsumerId,
+        deadline: Deadline,
+        hop: &Hop,
+    ) -> Result<Described, Error> {
+        let view = locate::living(&self.core, id, hop).await?;
+        locate::check_here(&self.core, &view, hop)?;
         let snapshot = match self.core.running(&view) {
             Some(running) => running.snapshot(deadline).await.map(Some),
             None => Ok(None),
@@ -189,6 +204,18 @@ impl<H: Host> Ownership<H> {
                 view,
                 snapshot: other?,
             }),
+        }
+    }
+
+    /// Waits until this node knows of the session's ownership `epoch`, of a later one, or of its
+    /// end; no longer than until the deadline.
+    pub async fn catch_up(&self, id: &ConsumerId, epoch: Epoch, deadline: Deadline) {
+        let mut changes = self.core.registry.watch(id);
+        while changes.current().is_some_and(|seen| seen.epoch < epoch) {
+            let changed = tokio::time::timeout_at(deadline.instant(), changes.changed());
+            if changed.await.is_err() {
+                return;
+            }
         }
     }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline};
 use sluice_raft::{Command, Creation, Outcome, SessionView};
-use sluice_types::{ConsumerId, CreationStamp, SessionSpec, TopicName};
+use sluice_types::{Claim, ConsumerId, CreationStamp, NodeId, SessionSpec, TopicName};
 use tracing::Span;
 
 use super::core::{Core, Hold};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
 use super::locate::{Located, locate};
-use super::{Error, Subscribed};
+use super::{Error, Hop, Owner, Subscribed};
 
 /// Longest wait for the group to give a session its partitions.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -26,19 +26,20 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 /// makes then is found by the same subscribe again, or expires.
 pub(super) async fn subscribe<H: Host>(
     core: &Arc<Core<H>>,
-    id: Option<ConsumerId>,
+    id: ConsumerId,
     spec: SessionSpec,
     deadline: Deadline,
+    hop: Hop,
 ) -> Result<Subscribed, Error> {
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let id = id.unwrap_or_else(ConsumerId::random);
     let span = tracing::info_span!("subscribe", consumer_id = %id, group = %spec.group_id);
     let call = Call {
         core: core.clone(),
         id,
         spec,
+        hop,
         deadline: Deadline::after(deadline.remaining().saturating_sub(ANSWER_WITHIN)),
     };
     let work = core.spawn(span, call.run());
@@ -65,6 +66,7 @@ struct Call<H: Host> {
     id: ConsumerId,
     spec: SessionSpec,
     deadline: Deadline,
+    hop: Hop,
 }
 
 impl<H: Host> Call<H> {
@@ -80,6 +82,7 @@ impl<H: Host> Call<H> {
                     }
                 }
                 None => {
+                    self.check_placed_here()?;
                     let counts = match &counts {
                         Some(counts) => counts,
                         None => counts.insert(self.describe_topics().await?),
@@ -125,7 +128,7 @@ impl<H: Host> Call<H> {
         }
         let mut ended = None;
         loop {
-            let located = locate(&self.core, &self.id, self.deadline, ended.as_ref()).await;
+            let located = self.locate(ended.as_ref()).await;
             let located: Located<H> = match located {
                 Err(Error::ConsumerNotFound) => return Ok(None),
                 other => other?,
@@ -140,6 +143,27 @@ impl<H: Host> Call<H> {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    async fn locate(&self, ended: Option<&Claim>) -> Result<Located<H>, Error> {
+        locate(&self.core, &self.id, self.deadline, &self.hop, ended).await
+    }
+
+    /// Refuses a session that is better begun on another node. Where it is sent, it begins.
+    fn check_placed_here(&self) -> Result<(), Error> {
+        if self.hop.is_forwarded() {
+            return Ok(());
+        }
+        let avoided: Vec<&NodeId> = self.hop.avoided().collect();
+        let chosen = self.core.registry.place(&avoided);
+        match chosen.filter(|chosen| chosen.id != self.core.node) {
+            Some(chosen) => Err(Error::Elsewhere(Owner {
+                node: chosen.id,
+                address: chosen.address,
+                epoch: None,
+            })),
+            None => Ok(()),
         }
     }
 

@@ -80,7 +80,8 @@ impl From<ownership::Error> for Problem {
                 Code::ConsumerExists,
                 "This consumer_id lives with another specification: delete it first, or choose another id.",
             ),
-            Error::OwnerUnavailable => Self::new(
+            // Whoever can send the request on does that instead.
+            Error::OwnerUnavailable | Error::Elsewhere(_) | Error::Misdirected { .. } => Self::new(
                 Code::OwnerUnavailable,
                 "The consumer is being restarted or moved; try again.",
             ),

@@ -1,0 +1,106 @@
+//! A request whose session is another node's: one hop, within the request's own deadline.
+//!
+//! ```text
+//!   run here --+-- answer
+//!      ^       +-- elsewhere: send on --+-- answer, whole
+//!      |                                +-- not there: wait for this node's copy to catch up --+
+//!      |                                +-- unreachable, or lost: leave that node be for a bit -+
+//!      +---------------------------------------------------------------------------------------+
+//! ```
+//! What was lost on its way is asked again. Every request of a session can be: a poll takes
+//! nothing that was not delivered, a commit and a seek say what shall be, and a subscribe has an
+//! id from its first try.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use sluice_actors::Deadline;
+use tokio::time::Instant;
+
+use super::Route;
+use super::call::Call;
+use super::error::{Code, Problem};
+use super::reply::Reply;
+use super::unserved::Unserved;
+use crate::ownership::{self, Owner};
+use crate::peer::{Answered, Forward, PeerError};
+
+/// How long this node may take to learn of a change that another one knows of already.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Of another node's answer, these headers are for the client.
+const PASSED_ON: [HeaderName; 3] = [CONTENT_TYPE, RETRY_AFTER, ALLOW];
+
+/// Serves a request, here or where its session is.
+pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
+    let mut may_have_happened = false;
+    loop {
+        let owner = match (route.run)(call.clone()).await {
+            Ok(reply) => return Ok(reply),
+            Err(Unserved::Elsewhere(owner)) => owner,
+            Err(Unserved::Misdirected(_)) => return Err(ownership::Error::OwnerUnavailable.into()),
+            Err(Unserved::Problem(problem)) => {
+                let is_done = may_have_happened
+                    && route.method == Method::DELETE
+                    && problem.code == Code::ConsumerNotFound;
+                return if is_done {
+                    Ok(Reply::no_content())
+                } else {
+                    Err(problem)
+                };
+            }
+        };
+        match send_on(&call, &owner).await {
+            Ok(Answered::Reply {
+                status,
+                headers,
+                body,
+                fate,
+            }) => {
+                let mut reply = Reply::passed_on(status, body, fate);
+                for name in PASSED_ON {
+                    if let Some(value) = headers.get(&name) {
+                        reply = reply.header(name, value.clone());
+                    }
+                }
+                return Ok(reply);
+            }
+            Ok(Answered::Misdirected { epoch }) => match (call.consumer_id(), epoch) {
+                (Ok(id), Some(epoch)) if owner.epoch.is_none_or(|known| known < epoch) => {
+                    let within = Deadline::after(CATCH_UP).min(call.budget().deadline());
+                    call.state().ownership.catch_up(&id, epoch, within).await;
+                }
+                _ => call.avoid(owner.node),
+            },
+            Err(PeerError::TimedOut) => return Err(call.timed_out()),
+            Err(error) => {
+                tracing::debug!(owner = %owner.node, %error, "forwarding failed");
+                may_have_happened |= matches!(error, PeerError::Lost(_));
+                call.avoid(owner.node);
+            }
+        }
+    }
+}
+
+async fn send_on(call: &Call, owner: &Owner) -> Result<Answered, PeerError> {
+    let path = call.path_and_query();
+    let forward = Forward {
+        method: call.method(),
+        path: &path,
+        headers: headers(call),
+        body: call.kept_body(),
+        until: call.end(),
+    };
+    call.state().peers.forward(owner, forward).await
+}
+
+/// What the owner must know of the request besides its body.
+fn headers(call: &Call) -> HeaderMap {
+    let mut headers = call.forwarded_headers();
+    let elapsed = Instant::now().saturating_duration_since(call.received());
+    if let Ok(elapsed) = elapsed.as_millis().to_string().parse() {
+        headers.insert(crate::peer::ELAPSED, elapsed);
+    }
+    headers
+}

@@ -1,0 +1,65 @@
+//! What other nodes ask of this one, besides what clients ask.
+
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::http::header::HeaderMap;
+use actix_web::{HttpRequest, HttpResponse, web};
+use sluice_types::Epoch;
+use uuid::Uuid;
+
+use super::state::State;
+use crate::peer::{Badge, EPOCH, Refused, Word};
+
+/// Mounts what clients have no use for.
+pub(super) fn configure(config: &mut web::ServiceConfig, state: &Arc<State>) {
+    let state = Arc::clone(state);
+    config.service(
+        web::resource("/answers/{token}/{word}").route(web::post().to(
+            move |http: HttpRequest, path: web::Path<(Uuid, String)>| {
+                let state = Arc::clone(&state);
+                async move { tell(&state, &http, &path).await }
+            },
+        )),
+    );
+}
+
+/// What became of an answer that the other node has been handing to its client.
+async fn tell(
+    state: &State,
+    http: &HttpRequest,
+    (token, word): &(Uuid, String),
+) -> HttpResponse<BoxBody> {
+    if let Err(refused) = check(state, http.headers()) {
+        return refused;
+    }
+    let Some(word) = Word::parse(word) else {
+        return HttpResponse::NotFound().finish();
+    };
+    match state.fates.tell(token, word).await {
+        true => HttpResponse::NoContent().finish(),
+        false => HttpResponse::Gone().finish(),
+    }
+}
+
+/// Lets in only nodes of the cluster that mean this run of this node.
+pub(super) fn check(state: &State, headers: &HeaderMap) -> Result<(), HttpResponse<BoxBody>> {
+    match state.badge.check(headers) {
+        Ok(()) => Ok(()),
+        // No stranger: its copy of the registry is behind.
+        Err(Refused::Receiver) => Err(misdirected(None)),
+        Err(refused) => {
+            state.strangers.note(Badge::sender(headers), refused);
+            Err(HttpResponse::Unauthorized().finish())
+        }
+    }
+}
+
+/// Says that the session is not here.
+pub(super) fn misdirected(epoch: Option<Epoch>) -> HttpResponse<BoxBody> {
+    let mut response = HttpResponse::MisdirectedRequest();
+    if let Some(epoch) = epoch {
+        response.insert_header((EPOCH, epoch.get()));
+    }
+    response.finish()
+}

@@ -1,0 +1,249 @@
+//! Requests to other nodes.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use bytes::Bytes;
+use sluice_raft::NodeAddress;
+use sluice_types::{Epoch, NodeId};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use super::{ANSWER, Badge, EPOCH, SAY_EVERY, SILENCE, Word};
+use crate::ownership::Owner;
+
+/// How long a connection to another node may take to open. A node that runs answers in a
+/// thousandth of that.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long before another try to say what became of an answer.
+const SAY_AGAIN: Duration = Duration::from_millis(200);
+
+/// Reaches other nodes. Clones share connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    http: reqwest::Client,
+    badge: Badge,
+}
+
+/// A request to be sent on.
+#[derive(Debug)]
+pub(crate) struct Forward<'a> {
+    pub(crate) method: Method,
+    /// Path and query, as the client sent them.
+    pub(crate) path: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// No answer is awaited beyond this.
+    pub(crate) until: Instant,
+}
+
+/// What another node says to a request.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// Its answer, whole.
+    Reply {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+        /// To be told when the client has the answer.
+        fate: Option<RemoteFate>,
+    },
+    /// The session is not there.
+    Misdirected {
+        /// Its present ownership, if that node could say it.
+        epoch: Option<Epoch>,
+    },
+}
+
+/// Why there is no answer of another node.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    /// Nothing was sent: the request has had no effect.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// The connection broke: the request may have had its effect.
+    #[error("did not answer: {0}")]
+    Lost(String),
+    /// The time was up.
+    #[error("did not answer in time")]
+    TimedOut,
+    /// The node does not take this one for a member of its cluster.
+    #[error("refuses this node")]
+    Refused,
+}
+
+impl Peers {
+    /// Requests that show this badge.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub(crate) fn new(badge: Badge) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            // A node is reached directly whatever the environment says of proxies.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { http, badge })
+    }
+
+    /// Sends a request on and takes the answer whole. A dropped future closes the connection, and
+    /// the other node drops the request.
+    pub(crate) async fn forward(
+        &self,
+        owner: &Owner,
+        request: Forward<'_>,
+    ) -> Result<Answered, PeerError> {
+        let until = request.until;
+        timeout_at(until, self.forward_without_end(owner, request))
+            .await
+            .unwrap_or(Err(PeerError::TimedOut))
+    }
+
+    async fn forward_without_end(
+        &self,
+        owner: &Owner,
+        request: Forward<'_>,
+    ) -> Result<Answered, PeerError> {
+        let url = format!("http://{}{}", owner.address, request.path);
+        let mut sending = self.http.request(method(&request.method), url);
+        let badge = self.badge.show(&owner.node);
+        for (name, value) in badge.iter().chain(&request.headers) {
+            sending = sending.header(name.as_str(), value.as_bytes());
+        }
+        let response = sending.body(request.body).send().await.map_err(failed)?;
+        let status = StatusCode::from_u16(response.status().as_u16())
+            .map_err(|_| PeerError::Lost("no status".to_owned()))?;
+        let headers = actix_headers(response.headers());
+        let body = response.bytes().await.map_err(failed)?;
+        match status {
+            StatusCode::MISDIRECTED_REQUEST => Ok(Answered::Misdirected {
+                epoch: number(&headers, EPOCH).and_then(Epoch::from_number),
+            }),
+            StatusCode::UNAUTHORIZED => Err(PeerError::Refused),
+            _ => Ok(Answered::Reply {
+                fate: self.fate(owner, &headers),
+                status,
+                headers,
+                body,
+            }),
+        }
+    }
+
+    fn fate(&self, owner: &Owner, headers: &HeaderMap) -> Option<RemoteFate> {
+        let token = headers.get(ANSWER)?.to_str().ok()?.parse().ok()?;
+        Some(RemoteFate::new(self.clone(), owner, token))
+    }
+
+    /// Says once what becomes of an answer.
+    async fn say(&self, address: &NodeAddress, receiver: &NodeId, token: Uuid, word: Word) -> bool {
+        let url = format!("http://{address}/answers/{token}/{}", word.as_str());
+        let mut sending = self.http.post(url).timeout(SILENCE);
+        for (name, value) in self.badge.show(receiver).iter() {
+            sending = sending.header(name.as_str(), value.as_bytes());
+        }
+        sending.send().await.is_ok()
+    }
+}
+
+fn failed(error: reqwest::Error) -> PeerError {
+    // Its text would show the address twice and hide the cause.
+    let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), describe);
+    if error.is_connect() {
+        PeerError::Unreachable(cause)
+    } else {
+        PeerError::Lost(cause)
+    }
+}
+
+fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last();
+    innermost.unwrap_or(error).to_string()
+}
+
+fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// actix and reqwest know HTTP by different versions of the same crate.
+fn method(method: &Method) -> reqwest::Method {
+    reqwest::Method::from_bytes(method.as_str().as_bytes()).unwrap_or(reqwest::Method::POST)
+}
+
+fn actix_headers(headers: &reqwest::header::HeaderMap) -> HeaderMap {
+    let pairs = headers.iter().filter_map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    });
+    pairs.collect()
+}
+
+/// The fate of an answer that is another node's. Until it is known, that node is told that the
+/// client is still taking the answer.
+pub(crate) struct RemoteFate {
+    peers: Peers,
+    address: NodeAddress,
+    receiver: NodeId,
+    token: Uuid,
+    progress: JoinHandle<()>,
+    word: Word,
+}
+
+impl RemoteFate {
+    fn new(peers: Peers, owner: &Owner, token: Uuid) -> Self {
+        let (address, receiver) = (owner.address.clone(), owner.node.clone());
+        let progress = tokio::spawn({
+            let (peers, address, receiver) = (peers.clone(), address.clone(), receiver.clone());
+            async move {
+                loop {
+                    sleep(SAY_EVERY).await;
+                    // One that does not arrive is followed by another.
+                    peers.say(&address, &receiver, token, Word::Progress).await;
+                }
+            }
+        });
+        Self {
+            peers,
+            address,
+            receiver,
+            token,
+            progress,
+            word: Word::Lost,
+        }
+    }
+
+    /// The client's connection has taken the answer whole.
+    pub(crate) fn delivered(mut self) {
+        self.word = Word::Delivered;
+    }
+}
+
+impl Drop for RemoteFate {
+    fn drop(&mut self) {
+        self.progress.abort();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // The process ends. Silence says that the answer is lost.
+            return;
+        };
+        let (peers, address) = (self.peers.clone(), self.address.clone());
+        let (receiver, token, word) = (self.receiver.clone(), self.token, self.word);
+        runtime.spawn(async move {
+            let until = Instant::now() + SILENCE;
+            while !peers.say(&address, &receiver, token, word).await && Instant::now() < until {
+                sleep(SAY_AGAIN).await;
+            }
+        });
+    }
+}
+
+impl fmt::Debug for RemoteFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteFate")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}

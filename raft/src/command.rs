@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use sluice_types::{
     Claim, ConsumerId, CreationStamp, Epoch, NodeId, PartitionMap, Partitions, Point, SeekSeq,
     SessionSpec, Timestamp, TopicName,
@@ -13,7 +14,7 @@ use sluice_types::{
 /// in the command, so that applying it reads no clock. A command about a session that exists
 /// takes effect only while the session's epoch is still the one in the claim: one that comes late,
 /// or a second time, changes nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// Begins a session, owned by the node that asks for it.
     Create(Creation),
@@ -72,7 +73,7 @@ pub enum Command {
 }
 
 /// A session to be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Creation {
     /// Its name.
     pub id: ConsumerId,

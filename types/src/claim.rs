@@ -35,7 +35,7 @@ impl fmt::Display for Epoch {
 }
 
 /// Tells one life of a consumer id from another: random, chosen when the session is created.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct CreationStamp(u64);
 
 impl CreationStamp {
@@ -89,7 +89,7 @@ impl fmt::Display for SeekSeq {
 }
 
 /// The right to run a session: every command about it is compare-and-set on this.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Claim {
     /// The session.
     pub id: ConsumerId,

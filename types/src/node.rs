@@ -64,7 +64,7 @@ impl fmt::Debug for NodeName {
 }
 
 /// Tells one run of a node's process from another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Incarnation(u64);
 
 impl Incarnation {
@@ -75,7 +75,7 @@ impl Incarnation {
 }
 
 /// One run of one node: a restarted node is not the same owner.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct NodeId {
     /// The node, over restarts.
     pub name: NodeName,

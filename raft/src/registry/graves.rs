@@ -1,8 +1,9 @@
 //! What is remembered of sessions that are gone.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sluice_types::{ConsumerId, CreationStamp, Epoch, Timestamp};
 
 use super::Session;
@@ -16,10 +17,10 @@ const KEPT: Duration = Duration::from_secs(600);
 /// A stamp that is buried begins no session again, and the next life of an id begins above the
 /// epochs of the last: a claim that outlived its session never fits another. When the name is
 /// forgotten, the epoch still counts, as the floor on which every new session begins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Graves {
-    last_epochs: HashMap<ConsumerId, Epoch>,
-    stamps: HashSet<CreationStamp>,
+    last_epochs: BTreeMap<ConsumerId, Epoch>,
+    stamps: BTreeSet<CreationStamp>,
     by_time: BTreeSet<(Timestamp, u64, ConsumerId)>,
     floor: Option<Epoch>,
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sluice_types::{Claim, ConsumerId, Epoch, NodeId, Timestamp};
 
 use crate::{Command, Creation};
@@ -24,7 +25,7 @@ use graves::Graves;
 pub use session::{Session, SessionState, SessionView};
 
 /// What became of a command.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It took effect, or had taken effect already; the session as it is now. After
     /// [`Command::Gone`]: as it last was.
@@ -40,7 +41,7 @@ pub enum Outcome {
 }
 
 /// Every session of the cluster.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Registry {
     sessions: BTreeMap<ConsumerId, SessionView>,
     graves: Graves,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sluice_types::{
     Claim, ConsumerId, CreationStamp, Epoch, Mode, NodeId, PartitionMap, Partitions, Point,
     SeekSeq, SessionSpec, Timestamp, TopicName,
@@ -11,7 +12,7 @@ use sluice_types::{
 use crate::Creation;
 
 /// Whether a session lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SessionState {
     /// It serves its client.
     Active,
@@ -23,7 +24,7 @@ pub enum SessionState {
 }
 
 /// What the registry holds of a session.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Its name.
     pub id: ConsumerId,

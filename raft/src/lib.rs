@@ -9,10 +9,15 @@ mod command;
 mod error;
 mod handle;
 mod registry;
+#[allow(dead_code, reason = "used by the log store, which is the next to come")]
+mod store;
+#[allow(dead_code, reason = "used by the log store, which is the next to come")]
+mod types;
 mod watch;
 
 pub use command::{Command, Creation};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use registry::{Outcome, Registry, Session, SessionState, SessionView};
+pub use types::{ClusterId, Member, RaftId};
 pub use watch::{Changes, SessionWatch};

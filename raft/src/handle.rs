@@ -1,12 +1,12 @@
 //! All that a node sees of this crate.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use sluice_types::{ConsumerId, GroupId, NodeId};
 
-use crate::watch::Watchers;
-use crate::{Changes, Command, Error, Outcome, Registry, SessionView, SessionWatch};
+use crate::replica::Replica;
+use crate::{Changes, Command, Error, Outcome, SessionView, SessionWatch};
 
 /// The registry. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -16,8 +16,7 @@ pub struct RegistryHandle {
 
 #[derive(Debug)]
 struct Shared {
-    registry: RwLock<Registry>,
-    watchers: Watchers,
+    replica: Arc<Replica>,
     has_quorum: AtomicBool,
 }
 
@@ -26,8 +25,7 @@ impl RegistryHandle {
     pub fn in_memory() -> Self {
         Self {
             shared: Arc::new(Shared {
-                registry: RwLock::default(),
-                watchers: Watchers::new(),
+                replica: Arc::new(Replica::new()),
                 has_quorum: AtomicBool::new(true),
             }),
         }
@@ -43,21 +41,12 @@ impl RegistryHandle {
     /// learn it, a command takes effect once.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         self.check_quorum()?;
-        let mut registry = self
-            .shared
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_end = matches!(command, Command::Gone { .. });
-        let outcome = registry.apply(command);
-        // Told under the lock, so that nobody is told of two changes in the wrong order.
-        self.shared.watchers.publish(changed(&outcome, is_end));
-        Ok(outcome)
+        Ok(self.shared.replica.apply(command))
     }
 
     /// The session as this node knows it, which may lag behind what others have been told.
     pub fn lookup(&self, id: &ConsumerId) -> Option<SessionView> {
-        self.read().session(id).cloned()
+        self.shared.replica.lookup(id)
     }
 
     /// The session as it is at some time between call and answer.
@@ -80,14 +69,14 @@ impl RegistryHandle {
         let asked = |session: &&SessionView| {
             session.is_active() && group.is_none_or(|group| session.spec.group_id == *group)
         };
-        let registry = self.read();
+        let registry = self.shared.replica.read();
         let sessions = registry.sessions_after(after).filter(asked);
         sessions.take(limit).cloned().collect()
     }
 
     /// The sessions of a node, those being deleted too, as this node knows them.
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
-        let registry = self.read();
+        let registry = self.shared.replica.read();
         let sessions = registry.sessions_after(None);
         sessions
             .filter(|session| session.owner == *node)
@@ -97,15 +86,12 @@ impl RegistryHandle {
 
     /// Follows a session, whether or not it exists yet.
     pub fn watch(&self, id: &ConsumerId) -> SessionWatch {
-        let registry = self.read();
-        self.shared
-            .watchers
-            .watch(id, || registry.session(id).cloned())
+        self.shared.replica.watch(id)
     }
 
     /// Follows the whole registry.
     pub fn changes(&self) -> Changes {
-        self.shared.watchers.changes()
+        self.shared.replica.changes()
     }
 
     /// Behaves from now on as if a majority were lost, or were back. For tests.
@@ -119,22 +105,6 @@ impl RegistryHandle {
         } else {
             Err(Error::NoQuorum)
         }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.shared
-            .registry
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionView>)> {
-    let entry = |view: &SessionView| (view.id.clone(), (!is_end).then(|| view.clone()));
-    match outcome {
-        Outcome::Done(view) => vec![entry(view)],
-        Outcome::Opened(views) => views.iter().map(entry).collect(),
-        Outcome::Exists(_) | Outcome::Stale => Vec::new(),
     }
 }
 

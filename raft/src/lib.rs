@@ -9,9 +9,11 @@ mod command;
 mod error;
 mod handle;
 mod registry;
-#[allow(dead_code, reason = "used by the log store, which is the next to come")]
+#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
+mod replica;
+#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod store;
-#[allow(dead_code, reason = "used by the log store, which is the next to come")]
+#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod types;
 mod watch;
 
@@ -19,5 +21,6 @@ pub use command::{Command, Creation};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use registry::{Outcome, Registry, Session, SessionState, SessionView};
+pub use store::{Failure, StoreFailed, VolumeError};
 pub use types::{ClusterId, Member, RaftId};
 pub use watch::{Changes, SessionWatch};

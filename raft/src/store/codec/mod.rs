@@ -16,7 +16,7 @@
 
 pub(crate) mod records;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;

@@ -7,13 +7,19 @@
 
 mod command;
 mod error;
+pub mod failover;
 mod handle;
+pub mod lease;
+pub mod liveness;
+mod moment;
 mod registry;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
 pub use error::Error;
 pub use handle::RegistryHandle;
+pub use moment::Moment;
+pub use registry::placement;
 pub use registry::{
     HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
     SessionState, SessionView, Version,

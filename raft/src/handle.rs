@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sluice_types::{ConsumerId, GroupId, NodeId};
 
 use crate::replica::Replica;
-use crate::{Changes, Command, Error, Outcome, SessionView, SessionWatch};
+use crate::{
+    Changes, Command, Error, NodeState, Outcome, RaftId, Registration, SessionView, SessionWatch,
+    Version,
+};
 
 /// The registry. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -41,6 +44,7 @@ impl RegistryHandle {
     /// learn it, a command takes effect once.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         self.check_quorum()?;
+        admit(&self.shared.replica, &command);
         Ok(self.shared.replica.apply(command))
     }
 
@@ -77,11 +81,7 @@ impl RegistryHandle {
     /// The sessions of a node, those being deleted too, as this node knows them.
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
         let registry = self.shared.replica.read();
-        let sessions = registry.sessions_after(None);
-        sessions
-            .filter(|session| session.owner == *node)
-            .cloned()
-            .collect()
+        registry.owned_by(node).cloned().collect()
     }
 
     /// Follows a session, whether or not it exists yet.
@@ -105,6 +105,35 @@ impl RegistryHandle {
         } else {
             Err(Error::NoQuorum)
         }
+    }
+}
+
+/// Makes a node known that begins a session: in a registry of one process nobody registers it.
+fn admit(replica: &Replica, command: &Command) {
+    let Command::Create(creation) = command else {
+        return;
+    };
+    let Ok(address) = "localhost:1".parse() else {
+        return;
+    };
+    let node = &creation.owner;
+    let (state, replaces) = {
+        let registry = replica.read();
+        let known = registry.node(&node.name);
+        let replaces = known.map(|known| known.id.incarnation);
+        (registry.state_of(node), replaces)
+    };
+    if state == NodeState::Dead {
+        replica.apply(Command::Register(Registration {
+            id: node.clone(),
+            replaces,
+            address,
+            raft_id: RaftId::from_number(0),
+            version: Version::FIRST,
+            release: String::new(),
+            capacity: u32::MAX,
+            at: creation.created_at,
+        }));
     }
 }
 

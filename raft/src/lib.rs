@@ -7,7 +7,11 @@
 
 mod command;
 mod error;
+pub mod failover;
 mod handle;
+pub mod lease;
+pub mod liveness;
+mod moment;
 mod registry;
 #[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod replica;
@@ -17,10 +21,15 @@ mod store;
 mod types;
 mod watch;
 
-pub use command::{Command, Creation};
+pub use command::{Command, Creation, Handover, Move, Registration};
 pub use error::Error;
 pub use handle::RegistryHandle;
-pub use registry::{Outcome, Registry, Session, SessionState, SessionView};
+pub use moment::Moment;
+pub use registry::placement;
+pub use registry::{
+    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
+    SessionState, SessionView, Version,
+};
 pub use store::{Failure, StoreFailed, VolumeError};
-pub use types::{ClusterId, Member, RaftId};
+pub use types::{ClusterId, Member};
 pub use watch::{Changes, SessionWatch};

@@ -82,6 +82,10 @@ fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionVi
     match outcome {
         Outcome::Done(view) => vec![entry(view)],
         Outcome::Opened(views) => views.iter().map(entry).collect(),
-        Outcome::Exists(_) | Outcome::Stale => Vec::new(),
+        Outcome::Exists(_)
+        | Outcome::Stale
+        | Outcome::NotAlive
+        | Outcome::Applied
+        | Outcome::TooOld => Vec::new(),
     }
 }

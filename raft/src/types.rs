@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Command, Outcome};
+use crate::{Command, Outcome, RaftId};
 
 openraft::declare_raft_types!(
     /// openraft, as the registry uses it.
@@ -27,33 +27,23 @@ pub(crate) type SnapshotMeta = openraft::SnapshotMeta<RaftId, Member>;
 pub(crate) type StorageError = openraft::StorageError<RaftId>;
 pub(crate) type Raft = openraft::Raft<Types>;
 
-/// Names one volume, and so one member of the consensus: a node with a new volume is a new member.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct RaftId(u64);
-
 impl RaftId {
     /// Makes an id that no other volume has.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().as_u64_pair().0)
+        Self::from_number(Uuid::new_v4().as_u64_pair().0)
     }
+}
 
-    /// The number.
-    pub fn get(self) -> u64 {
-        self.0
+/// openraft wants one; no volume has it.
+impl Default for RaftId {
+    fn default() -> Self {
+        Self::from_number(0)
     }
 }
 
 impl From<u64> for RaftId {
     fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl fmt::Display for RaftId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        Self::from_number(number)
     }
 }
 

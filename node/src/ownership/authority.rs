@@ -24,9 +24,7 @@ impl RegistryAuthority {
     async fn propose(&self, command: Command) -> Result<(), AuthorityError> {
         match self.registry.propose(command).await {
             Ok(Outcome::Done(_)) => Ok(()),
-            Ok(Outcome::Opened(_) | Outcome::Exists(_) | Outcome::Stale) => {
-                Err(AuthorityError::Stale)
-            }
+            Ok(_) => Err(AuthorityError::Stale),
             Err(sluice_raft::Error::NoQuorum) => Err(AuthorityError::Unavailable),
             Err(sluice_raft::Error::OutcomeUnknown) => Err(AuthorityError::Unknown),
         }

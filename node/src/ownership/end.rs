@@ -143,7 +143,7 @@ async fn begin<H: Host>(
                 told.tell(Ok(()));
                 return Some(deleting);
             }
-            Ok(Outcome::Opened(_) | Outcome::Exists(_) | Outcome::Stale) => {
+            Ok(_) => {
                 // It was opened again meanwhile, or ended by someone else.
                 match core.registry.lookup_linearizable(&session.id).await {
                     Ok(Some(now)) if now.stamp == stamp && now.is_active() => {

@@ -138,7 +138,7 @@ async fn reopen<H: Host>(core: &Core<H>, sessions: Vec<SessionView>) {
     };
     match core.registry.propose(command).await {
         Ok(Outcome::Opened(opened)) => opened.iter().for_each(|session| open(core, session)),
-        Ok(Outcome::Done(_) | Outcome::Exists(_) | Outcome::Stale) => {}
+        Ok(_) => {}
         Err(error) => {
             tracing::warn!(sessions = sessions.len(), %error, "sessions cannot be reopened now");
             let now = Instant::now();

@@ -178,7 +178,7 @@ impl<H: Host> Call<H> {
         match self.core.registry.propose(command).await {
             Ok(Outcome::Done(session)) => Ok(Created::Fresh(session, hold)),
             Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
-            Ok(Outcome::Opened(_) | Outcome::Stale) => Err(Error::OwnerUnavailable),
+            Ok(_) => Err(Error::OwnerUnavailable),
             // If it was made after all, the loop opens it, and it is found again or expires.
             Err(_) => Err(Error::NoQuorum),
         }

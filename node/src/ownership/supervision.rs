@@ -252,7 +252,9 @@ impl Supervision {
 mod tests {
     use std::sync::Arc;
 
-    use sluice_raft::{Command, Creation, Outcome, Registry, SessionView};
+    use sluice_raft::{
+        Command, Creation, Outcome, RaftId, Registration, Registry, SessionView, Version,
+    };
     use sluice_types::{Incarnation, NodeId, Timestamp};
 
     use super::*;
@@ -262,18 +264,31 @@ mod tests {
 
     /// A session of the first epoch.
     fn session() -> SessionView {
+        let owner = NodeId {
+            name: "n".parse().unwrap(),
+            incarnation: Incarnation::random(),
+        };
+        let created_at = Timestamp::from_millis(0);
+        let mut registry = Registry::default();
+        registry.apply(Command::Register(Registration {
+            id: owner.clone(),
+            replaces: None,
+            address: "n:7000".parse().unwrap(),
+            raft_id: RaftId::from_number(1),
+            version: Version::FIRST,
+            release: String::new(),
+            capacity: 1,
+            at: created_at,
+        }));
         let creation = Creation {
             id: "c".parse().unwrap(),
             stamp: CreationStamp::from_number(1),
             spec: spec(&["orders"]),
-            owner: NodeId {
-                name: "n".parse().unwrap(),
-                incarnation: Incarnation::random(),
-            },
-            created_at: Timestamp::from_millis(0),
+            owner,
+            created_at,
             counts: Default::default(),
         };
-        match Registry::default().apply(Command::Create(creation)) {
+        match registry.apply(Command::Create(creation)) {
             Outcome::Done(session) => session,
             other => panic!("{other:?}"),
         }

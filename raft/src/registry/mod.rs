@@ -3,34 +3,48 @@
 //! ```text
 //!            Create                 Delete                 Gone
 //!   (free) ---------> Active e ---------------> Deleting -------> (free; the grave keeps the
-//!                      |    ^                     e+1              last epoch and the stamp)
-//!                      +----+
-//!             Open: e+1     Seek, Assign, Observed: e stays
+//!                      |    ^                   e+1 |  ^           last epoch and the stamp)
+//!                      +----+                       +--+
+//!        Open, Move: e+1     Seek, Assign,          Move: +1
+//!                            Observed, Joined: e stays
+//!
+//!            Register              ChangeNode             RemoveNode
+//!   (free) ---------> Alive <---> Draining ---> Dead ---------------> (free; the incarnation is
+//!               ^      |                         ^ |                   remembered for a while)
+//!               |      +-------------------------+ |
+//!               +----------------------------------+  by a new incarnation, from each state
 //! ```
 //!
 //! Nothing here reads a clock or waits.
 
 mod graves;
+mod node;
+mod nodes;
+pub mod placement;
 mod session;
+mod sessions;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sluice_types::{Claim, ConsumerId, Epoch, NodeId, Timestamp};
+use sluice_types::{Claim, ConsumerId, Epoch, NodeId, NodeName, Timestamp};
 
-use crate::{Command, Creation};
+use crate::{Command, Creation, Move};
 use graves::Graves;
-pub use session::{Session, SessionState, SessionView};
+pub use node::{InvalidAddress, Node, NodeAddress, NodeState, RaftId, Version};
+use nodes::{NodeChange, Nodes};
+pub use session::{HandedOver, Session, SessionState, SessionView};
+use sessions::Sessions;
 
-/// What became of a command.
+/// What became of a command. Append-only, as the commands are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It took effect, or had taken effect already; the session as it is now. After
     /// [`Command::Gone`]: as it last was.
     Done(SessionView),
-    /// [`Command::Open`]: the sessions that were opened; the others stay as they were.
+    /// [`Command::Open`], [`Command::Move`]: the sessions that were given a new epoch; the others
+    /// stay as they were.
     Opened(Vec<SessionView>),
     /// [`Command::Create`]: the id has a session. If it bears the stamp of the command, then the
     /// command had taken effect before.
@@ -38,13 +52,32 @@ pub enum Outcome {
     /// The claim does not hold (any more), or the command is older than what the registry has.
     /// Nothing changed.
     Stale,
+    /// The node that is to own the sessions, that owns one, or that registers, is not one that can:
+    /// its incarnation has ended, or it drains and would begin a session. Nothing changed.
+    NotAlive,
+    /// A change of the nodes or of the version took effect, or had already.
+    Applied,
+    /// [`Command::Register`]: the node does not know the active version. Nothing changed.
+    TooOld,
 }
 
-/// Every session of the cluster.
+impl From<NodeChange> for Outcome {
+    fn from(change: NodeChange) -> Self {
+        match change {
+            NodeChange::Done => Self::Applied,
+            NodeChange::Stale => Self::Stale,
+            NodeChange::Ended => Self::NotAlive,
+            NodeChange::TooOld => Self::TooOld,
+        }
+    }
+}
+
+/// Every session and every node of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Registry {
-    sessions: BTreeMap<ConsumerId, SessionView>,
+    sessions: Sessions,
     graves: Graves,
+    nodes: Nodes,
 }
 
 impl Registry {
@@ -61,7 +94,7 @@ impl Registry {
                 partitions,
                 revision,
                 points,
-            } => self.change(&claim, |session| {
+            } => self.assign(&claim, |session| {
                 session.assign(partitions, revision, points)
             }),
             Command::Observed { claim, counts } => {
@@ -69,6 +102,17 @@ impl Registry {
             }
             Command::Delete { claim, at } => self.change(&claim, |session| session.delete(at)),
             Command::Gone { claim, at } => self.gone(&claim, at),
+            Command::Move { moves } => self.move_all(moves),
+            Command::Joined { claim } => self.change(&claim, Session::join),
+            Command::Register(registration) => self.nodes.register(registration).into(),
+            Command::ChangeNode {
+                node,
+                revision,
+                to,
+                at,
+            } => self.nodes.change(&node, revision, to, at).into(),
+            Command::RemoveNode { node, at } => self.nodes.remove(&node, at).into(),
+            Command::RaiseVersion { to } => self.nodes.raise(to).into(),
         }
     }
 
@@ -80,30 +124,69 @@ impl Registry {
         if self.graves.holds(creation.stamp) {
             return Outcome::Stale;
         }
+        if self.nodes.state(&creation.owner) != NodeState::Alive {
+            return Outcome::NotAlive;
+        }
         let epoch = self.graves.next_epoch(&creation.id);
         let session = Arc::new(Session::new(creation, epoch));
-        self.sessions.insert(session.id.clone(), session.clone());
+        self.sessions.insert(session.clone());
         Outcome::Done(session)
     }
 
     fn open(&mut self, owner: &NodeId, claims: BTreeMap<ConsumerId, Epoch>) -> Outcome {
+        if self.nodes.state(owner) == NodeState::Dead {
+            return Outcome::NotAlive;
+        }
         let opened = claims.into_iter().filter_map(|(id, epoch)| {
-            let claim = Claim { id, epoch };
-            match self.change(&claim, |session| session.open(owner)) {
-                Outcome::Done(session) => Some(session),
-                Outcome::Opened(_) | Outcome::Exists(_) | Outcome::Stale => None,
-            }
+            self.sessions
+                .change(&Claim { id, epoch }, |session| session.open(owner))
         });
         Outcome::Opened(opened.collect())
     }
 
+    fn move_all(&mut self, moves: BTreeMap<ConsumerId, Move>) -> Outcome {
+        let is_asked = !moves.is_empty();
+        let mut is_any_alive = false;
+        let mut moved = Vec::new();
+        for (
+            id,
+            Move {
+                epoch,
+                to,
+                handover,
+            },
+        ) in moves
+        {
+            if self.nodes.state(&to) != NodeState::Alive {
+                continue;
+            }
+            is_any_alive = true;
+            let claim = Claim { id, epoch };
+            let change = |session: &mut Session| session.move_to(to, handover);
+            moved.extend(self.sessions.change(&claim, change));
+        }
+        if is_asked && !is_any_alive {
+            return Outcome::NotAlive;
+        }
+        Outcome::Opened(moved)
+    }
+
+    /// Makes a session an assigned one, but not once its owner has ended: such a session moves at
+    /// once while it is of the group, and only after its owner's lease when it is assigned. Whoever
+    /// decides that it may move must not be overtaken.
+    fn assign(&mut self, claim: &Claim, assign: impl FnOnce(&mut Session) -> bool) -> Outcome {
+        let owner = self.sessions.get(&claim.id).map(|session| &session.owner);
+        if owner.is_some_and(|owner| self.nodes.state(owner) == NodeState::Dead) {
+            return Outcome::NotAlive;
+        }
+        self.change(claim, assign)
+    }
+
     /// Changes one session; `change` says whether it is as asked now.
     fn change(&mut self, claim: &Claim, change: impl FnOnce(&mut Session) -> bool) -> Outcome {
-        let is_as_asked = self.claimed(claim).is_some_and(change);
-        match self.sessions.get(&claim.id) {
-            Some(session) if is_as_asked => Outcome::Done(session.clone()),
-            _ => Outcome::Stale,
-        }
+        self.sessions
+            .change(claim, change)
+            .map_or(Outcome::Stale, Outcome::Done)
     }
 
     fn gone(&mut self, claim: &Claim, at: Timestamp) -> Outcome {
@@ -121,12 +204,6 @@ impl Registry {
         }
     }
 
-    /// The session, if the claim to it holds.
-    fn claimed(&mut self, claim: &Claim) -> Option<&mut Session> {
-        let session = self.sessions.get_mut(&claim.id)?;
-        (session.epoch == claim.epoch).then(|| Arc::make_mut(session))
-    }
-
     /// The session with this id, being deleted or not.
     pub fn session(&self, id: &ConsumerId) -> Option<&SessionView> {
         self.sessions.get(id)
@@ -134,10 +211,56 @@ impl Registry {
 
     /// The sessions behind `after`, by id.
     pub fn sessions_after(&self, after: Option<&ConsumerId>) -> impl Iterator<Item = &SessionView> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.sessions
-            .range::<ConsumerId, _>((from, Bound::Unbounded))
-            .map(|(_, session)| session)
+        self.sessions.after(after)
+    }
+
+    /// The sessions of a node, by id, those being deleted too. Costs what the node owns.
+    pub fn owned_by(&self, owner: &NodeId) -> impl Iterator<Item = &SessionView> {
+        self.sessions.owned_by(owner)
+    }
+
+    /// How many sessions a node owns, those being deleted too.
+    pub fn count_of(&self, owner: &NodeId) -> usize {
+        self.sessions.count(owner)
+    }
+
+    /// Whoever owns a session, nodes that have ended too.
+    pub fn owners(&self) -> impl Iterator<Item = &NodeId> {
+        self.sessions.owners()
+    }
+
+    /// Those who own sessions and have ended: dead, removed, or replaced by a new incarnation.
+    pub fn ended_owners(&self) -> impl Iterator<Item = &NodeId> {
+        self.owners()
+            .filter(|owner| self.nodes.state(owner) == NodeState::Dead)
+    }
+
+    /// The node with this name, in its latest incarnation.
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// The state of one incarnation; of one that the registry does not hold: dead.
+    pub fn state_of(&self, node: &NodeId) -> NodeState {
+        self.nodes.state(node)
+    }
+
+    /// The version of commands and formats in use.
+    pub fn active_version(&self) -> Version {
+        self.nodes.active()
+    }
+
+    /// The version that [`Command::RaiseVersion`] may raise the active one to: the highest that
+    /// every node knows. `None` if it is no later one.
+    pub fn next_version(&self) -> Option<Version> {
+        self.nodes
+            .common()
+            .filter(|common| *common > self.nodes.active())
     }
 }
 

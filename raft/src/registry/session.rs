@@ -9,7 +9,7 @@ use sluice_types::{
     SeekSeq, SessionSpec, Timestamp, TopicName,
 };
 
-use crate::Creation;
+use crate::{Creation, Handover};
 
 /// Whether a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,30 @@ pub struct Session {
     pub counts_seen: BTreeMap<TopicName, i32>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// What the last owner handed over, until the opening after the one that uses it.
+    pub handed_over: Option<Box<HandedOver>>,
+}
+
+/// A handover on its way to the one assignment that it serves.
+///
+/// It serves the first assignment after the join of the handle that this epoch's opening made.
+/// Whether it did is in the log before the partitions are taken ([`Command::Joined`]), so each
+/// later opening knows: an unused handover goes on to the new epoch, a used one is dropped. An owner
+/// that dies between that entry and its first answer costs repeats from the group's commit or the
+/// point below, never a record: the other order would let a position serve twice, and the second
+/// time skip what another member of the group was given in between.
+///
+/// It lies above the session's points and leaves them as they are, since they are what counts
+/// again once it is used.
+///
+/// [`Command::Joined`]: crate::Command::Joined
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// What was handed over.
+    pub handover: Handover,
+    /// Whether the owner's handle has joined under this epoch: to its own first assignment it
+    /// still applies, to nothing later.
+    pub is_used: bool,
 }
 
 /// A session as the registry had it at one moment; it never changes.
@@ -70,6 +94,7 @@ impl Session {
             counts_seen: creation.counts.clone(),
             counts_at_creation: creation.counts,
             created_at: creation.created_at,
+            handed_over: None,
         }
     }
 
@@ -105,8 +130,38 @@ impl Session {
         if self.is_deleting() || self.owner != *owner {
             return false;
         }
-        self.epoch = self.epoch.next();
+        self.begin_epoch();
         true
+    }
+
+    /// The owner must be one that takes sessions.
+    pub(super) fn move_to(&mut self, owner: NodeId, handover: Option<Handover>) -> bool {
+        self.owner = owner;
+        self.begin_epoch();
+        if let Some(handover) = handover.filter(|_| self.is_active()) {
+            self.handed_over = Some(Box::new(HandedOver {
+                handover,
+                is_used: false,
+            }));
+        }
+        true
+    }
+
+    pub(super) fn join(&mut self) -> bool {
+        if self.is_deleting() {
+            return false;
+        }
+        if let Some(handed_over) = &mut self.handed_over {
+            handed_over.is_used = true;
+        }
+        true
+    }
+
+    /// From here one more handle may be opened. What was handed over and has not been used is for
+    /// that one.
+    fn begin_epoch(&mut self) {
+        self.epoch = self.epoch.next();
+        self.handed_over.take_if(|handed_over| handed_over.is_used);
     }
 
     pub(super) fn seek(&mut self, seq: SeekSeq, points: PartitionMap<Point>) -> bool {
@@ -123,6 +178,9 @@ impl Session {
         self.seek_seq = seq;
         for (at, point) in points.iter() {
             self.points.insert(&at, point.clone());
+            if let Some(handed_over) = &mut self.handed_over {
+                handed_over.handover.points.remove(&at);
+            }
         }
         true
     }
@@ -147,6 +205,7 @@ impl Session {
         }
         self.mode = mode;
         self.points = points;
+        self.handed_over = None;
         true
     }
 
@@ -167,6 +226,7 @@ impl Session {
         }
         self.state = SessionState::Deleting { since: at };
         self.epoch = self.epoch.next();
+        self.handed_over = None;
         true
     }
 }

@@ -31,7 +31,10 @@ mod tests;
 
 use failure::Failing;
 pub use failure::{Failure, StoreFailed};
-#[allow(unused_imports, reason = "used by the consensus, which is the next to come")]
+#[allow(
+    unused_imports,
+    reason = "used by the consensus, which is the next to come"
+)]
 pub(crate) use log::LogStore;
 #[allow(
     unused_imports,

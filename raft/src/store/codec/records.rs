@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Shape};
 use crate::types::{
-    ClusterId, Entry, LogId, Member, Membership, RaftId, SnapshotMeta, StoredMembership, Vote,
+    ClusterId, Entry, LogId, Member, Membership, SnapshotMeta, StoredMembership, Vote,
 };
-use crate::{Command, Registry};
+use crate::{Command, RaftId, Registry};
 
 /// The id of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

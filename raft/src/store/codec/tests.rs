@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openraft::{CommittedLeaderId, EntryPayload};
 use proptest::prelude::*;
@@ -17,9 +18,11 @@ use sluice_types::{
 
 use super::records::*;
 use super::*;
-use crate::registry::tests::{claim, create, delete, gone, id, node};
+use crate::registry::tests::{
+    change_node, claim, create, delete, gone, id, move_to, node, register, registry_of, run,
+};
 use crate::types::*;
-use crate::{Command, Registry};
+use crate::{Command, Handover, NodeState, RaftId, Version};
 
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(CommittedLeaderId::new(term, RaftId::from(7)), index)
@@ -59,6 +62,10 @@ fn points() -> PartitionMap<Point> {
 /// One of each variant.
 fn commands() -> Vec<Command> {
     let owner = node("a");
+    let handover = Handover {
+        points: points(),
+        idle: Duration::from_millis(1500),
+    };
     vec![
         create("c", 1),
         Command::Open {
@@ -82,6 +89,19 @@ fn commands() -> Vec<Command> {
         },
         delete(2),
         gone(3),
+        move_to(run("b", 3), &[claim("c", 2)], Some(&handover)),
+        Command::Joined {
+            claim: claim("c", 2),
+        },
+        register("a", 2),
+        change_node(node("a"), 1, NodeState::Draining),
+        Command::RemoveNode {
+            node: node("a"),
+            at: Timestamp::from_millis(7),
+        },
+        Command::RaiseVersion {
+            to: Version::from_number(2),
+        },
     ]
 }
 
@@ -95,6 +115,12 @@ fn name(command: &Command) -> &'static str {
         Command::Observed { .. } => "observed",
         Command::Delete { .. } => "delete",
         Command::Gone { .. } => "gone",
+        Command::Move { .. } => "move",
+        Command::Joined { .. } => "joined",
+        Command::Register(_) => "register",
+        Command::ChangeNode { .. } => "change-node",
+        Command::RemoveNode { .. } => "remove-node",
+        Command::RaiseVersion { .. } => "raise-version",
     }
 }
 
@@ -110,11 +136,10 @@ pub(crate) fn membership() -> Membership {
 }
 
 fn snapshot() -> SnapshotV1 {
-    let mut registry = Registry::default();
-    for command in commands() {
+    let mut registry = registry_of(&["a", "b"]);
+    for command in commands().into_iter().chain([create("d", 2)]) {
         registry.apply(command);
     }
-    registry.apply(create("d", 2));
     let meta = SnapshotMeta {
         last_log_id: Some(log_id(3, 1000)),
         last_membership: StoredMembership::new(Some(log_id(2, 9)), membership()),
@@ -259,7 +284,7 @@ proptest! {
 
     #[test]
     fn no_damage_makes_reading_panic(
-        which in 0..7_usize,
+        which in 0..13_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let shape = EntryV1::from(entry(12, commands().swap_remove(which)));

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::disk::{Dice, Disk};
 use super::*;
+use crate::RaftId;
 use crate::store::codec::records::IdentityV1;
 use crate::store::log::make_tables;
 use crate::store::volume::{Guard, builder};
-use crate::types::RaftId;
 
 /// What is done to a log.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_types::{ConsumerId, GroupId, NodeId};
 
+use crate::consensus::Asking;
 use crate::replica::Replica;
 use crate::{
     Changes, Command, Error, NodeState, Outcome, RaftId, Registration, SessionView, SessionWatch,
@@ -20,15 +21,27 @@ pub struct RegistryHandle {
 #[derive(Debug)]
 struct Shared {
     replica: Arc<Replica>,
+    /// `None`: the replica is all there is.
+    asking: Option<Asking>,
     has_quorum: AtomicBool,
 }
 
 impl RegistryHandle {
     /// A registry of this process alone, empty: it ends with the process.
     pub fn in_memory() -> Self {
+        Self::new(Arc::new(Replica::new()), None)
+    }
+
+    /// The registry of a cluster: this process's replica of it, and how the others are asked.
+    pub(crate) fn replicated(replica: Arc<Replica>, asking: Asking) -> Self {
+        Self::new(replica, Some(asking))
+    }
+
+    fn new(replica: Arc<Replica>, asking: Option<Asking>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                replica: Arc::new(Replica::new()),
+                replica,
+                asking,
                 has_quorum: AtomicBool::new(true),
             }),
         }
@@ -44,8 +57,13 @@ impl RegistryHandle {
     /// learn it, a command takes effect once.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         self.check_quorum()?;
-        admit(&self.shared.replica, &command);
-        Ok(self.shared.replica.apply(command))
+        match &self.shared.asking {
+            Some(asking) => asking.propose(command).await,
+            None => {
+                admit(&self.shared.replica, &command);
+                Ok(self.shared.replica.apply(command))
+            }
+        }
     }
 
     /// The session as this node knows it, which may lag behind what others have been told.
@@ -59,6 +77,9 @@ impl RegistryHandle {
     /// [`Error::NoQuorum`].
     pub async fn lookup_linearizable(&self, id: &ConsumerId) -> Result<Option<SessionView>, Error> {
         self.check_quorum()?;
+        if let Some(asking) = &self.shared.asking {
+            asking.catch_up().await?;
+        }
         Ok(self.lookup(id))
     }
 

@@ -6,25 +6,26 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod consensus;
 mod error;
 pub mod failover;
 mod handle;
 pub mod lease;
 pub mod liveness;
 mod moment;
+mod net;
 mod registry;
-#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod replica;
-#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod store;
-#[allow(dead_code, reason = "used by the consensus, which is the next to come")]
 mod types;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
+pub use consensus::{Consensus, ConsensusStatus, Options, StartError, Timing};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use moment::Moment;
+pub use net::{Transport, TransportError};
 pub use registry::placement;
 pub use registry::{
     HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,

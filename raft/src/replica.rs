@@ -48,6 +48,11 @@ impl Replica {
         self.applied.send_replace(next);
     }
 
+    /// How many entries of the log have been applied.
+    pub(crate) fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// Waits until all entries of the log before `next` have been applied.
     pub(crate) async fn wait_applied(&self, next: u64) {
         // The sender is here: it does not go before the wait does.

@@ -17,7 +17,7 @@ pub struct StoreFailed {
 }
 
 /// Tells the owner of a store of its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     receiver: watch::Receiver<Option<StoreFailed>>,
 }

@@ -19,6 +19,7 @@ pub(crate) mod records;
 pub(crate) mod tests;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::enc::write::SizeWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -129,6 +130,13 @@ pub(crate) fn decode_any_size<S: Shape>(bytes: &[u8]) -> Result<S, CodecError> {
     let body = open(S::KIND, bytes)?;
     let read = bincode::serde::decode_from_slice(body, SNAPSHOT_CONFIG);
     read_whole(S::KIND, body, read)
+}
+
+/// How many bytes a value takes within a shape; `None` if it cannot be written.
+pub(crate) fn length(value: &impl Serialize) -> Option<usize> {
+    let mut bytes = SizeWriter::default();
+    bincode::serde::encode_into_writer(value, &mut bytes, CONFIG).ok()?;
+    Some(bytes.bytes_written)
 }
 
 /// Takes the envelope off.

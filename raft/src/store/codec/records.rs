@@ -151,13 +151,6 @@ impl Shape for EntryV1 {
     const KIND: Kind = Kind::Entry;
 }
 
-impl EntryV1 {
-    /// The entry's id.
-    pub(crate) fn id(&self) -> LogId {
-        self.id.into()
-    }
-}
-
 impl From<Entry> for EntryV1 {
     fn from(entry: Entry) -> Self {
         let payload = match entry.payload {

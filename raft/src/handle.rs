@@ -1,14 +1,15 @@
 //! All that a node sees of this crate.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use sluice_types::{ConsumerId, GroupId, NodeId, NodeName};
 
-use crate::watch::Watchers;
+use crate::consensus::Asking;
+use crate::replica::Replica;
 use crate::{
-    Changes, Command, Error, Node, NodeState, Outcome, RaftId, Registration, Registry, SessionView,
-    SessionWatch, Version,
+    Changes, Command, Error, Node, NodeState, Outcome, RaftId, Registration, SessionView,
+    SessionWatch, Version, placement,
 };
 
 /// The registry. Clones are the same one.
@@ -19,18 +20,28 @@ pub struct RegistryHandle {
 
 #[derive(Debug)]
 struct Shared {
-    registry: RwLock<Registry>,
-    watchers: Watchers,
+    replica: Arc<Replica>,
+    /// `None`: the replica is all there is.
+    asking: Option<Asking>,
     has_quorum: AtomicBool,
 }
 
 impl RegistryHandle {
     /// A registry of this process alone, empty: it ends with the process.
     pub fn in_memory() -> Self {
+        Self::new(Arc::new(Replica::new()), None)
+    }
+
+    /// The registry of a cluster: this process's replica of it, and how the others are asked.
+    pub(crate) fn replicated(replica: Arc<Replica>, asking: Asking) -> Self {
+        Self::new(replica, Some(asking))
+    }
+
+    fn new(replica: Arc<Replica>, asking: Option<Asking>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                registry: RwLock::default(),
-                watchers: Watchers::new(),
+                replica,
+                asking,
                 has_quorum: AtomicBool::new(true),
             }),
         }
@@ -46,22 +57,18 @@ impl RegistryHandle {
     /// learn it, a command takes effect once.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
         self.check_quorum()?;
-        let mut registry = self
-            .shared
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_end = matches!(command, Command::Gone { .. });
-        admit(&mut registry, &command);
-        let outcome = registry.apply(command);
-        // Told under the lock, so that nobody is told of two changes in the wrong order.
-        self.shared.watchers.publish(changed(&outcome, is_end));
-        Ok(outcome)
+        match &self.shared.asking {
+            Some(asking) => asking.propose(command).await,
+            None => {
+                admit(&self.shared.replica, &command);
+                Ok(self.shared.replica.apply(command))
+            }
+        }
     }
 
     /// The session as this node knows it, which may lag behind what others have been told.
     pub fn lookup(&self, id: &ConsumerId) -> Option<SessionView> {
-        self.read().session(id).cloned()
+        self.shared.replica.lookup(id)
     }
 
     /// The session as it is at some time between call and answer.
@@ -70,6 +77,9 @@ impl RegistryHandle {
     /// [`Error::NoQuorum`].
     pub async fn lookup_linearizable(&self, id: &ConsumerId) -> Result<Option<SessionView>, Error> {
         self.check_quorum()?;
+        if let Some(asking) = &self.shared.asking {
+            asking.catch_up().await?;
+        }
         Ok(self.lookup(id))
     }
 
@@ -84,51 +94,44 @@ impl RegistryHandle {
         let asked = |session: &&SessionView| {
             session.is_active() && group.is_none_or(|group| session.spec.group_id == *group)
         };
-        let registry = self.read();
+        let registry = self.shared.replica.read();
         let sessions = registry.sessions_after(after).filter(asked);
         sessions.take(limit).cloned().collect()
     }
 
     /// The sessions of a node, those being deleted too, as this node knows them.
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
-        let registry = self.read();
+        let registry = self.shared.replica.read();
         registry.owned_by(node).cloned().collect()
     }
 
     /// The node of this name in its latest incarnation, as this node knows it.
     pub fn node(&self, name: &NodeName) -> Option<Node> {
-        self.read().node(name).cloned()
+        self.shared.replica.read().node(name).cloned()
     }
 
     /// Every node, by name, as this node knows them.
     pub fn nodes(&self) -> Vec<Node> {
-        self.read().nodes().cloned().collect()
+        self.shared.replica.read().nodes().cloned().collect()
     }
 
-    /// The node that should begin the next session: the least loaded of those that take sessions.
-    /// `None` if no node is known.
-    pub fn place(&self, avoided: &[&NodeId]) -> Option<Node> {
-        let registry = self.read();
-        let takes = |node: &&Node| node.state == NodeState::Alive && !avoided.contains(&&node.id);
-        let load = |node: &Node| {
-            let sessions = registry.owned_by(&node.id).count() as u64;
-            sessions * 1_000_000 / u64::from(node.capacity.max(1))
-        };
-        let chosen = registry.nodes().filter(takes).min_by_key(|node| load(node));
-        chosen.cloned()
+    /// The node that should begin the next session, where it weighs least.
+    ///
+    /// # Errors
+    /// [`NoPlace::Full`](placement::NoPlace::Full) only when all nodes are full.
+    pub fn place(&self, is_ready: impl Fn(&NodeId) -> bool) -> Result<NodeId, placement::NoPlace> {
+        let registry = self.shared.replica.read();
+        placement::Loads::of(&registry, is_ready).place_new()
     }
 
     /// Follows a session, whether or not it exists yet.
     pub fn watch(&self, id: &ConsumerId) -> SessionWatch {
-        let registry = self.read();
-        self.shared
-            .watchers
-            .watch(id, || registry.session(id).cloned())
+        self.shared.replica.watch(id)
     }
 
     /// Follows the whole registry.
     pub fn changes(&self) -> Changes {
-        self.shared.watchers.changes()
+        self.shared.replica.changes()
     }
 
     /// Behaves from now on as if a majority were lost, or were back. For tests.
@@ -143,17 +146,10 @@ impl RegistryHandle {
             Err(Error::NoQuorum)
         }
     }
-
-    fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.shared
-            .registry
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Makes a node known that begins a session: in a registry of one process nobody registers it.
-fn admit(registry: &mut Registry, command: &Command) {
+fn admit(replica: &Replica, command: &Command) {
     let Command::Create(creation) = command else {
         return;
     };
@@ -161,11 +157,16 @@ fn admit(registry: &mut Registry, command: &Command) {
         return;
     };
     let node = &creation.owner;
-    if registry.state_of(node) == NodeState::Dead {
+    let (state, replaces) = {
+        let registry = replica.read();
         let known = registry.node(&node.name);
-        registry.apply(Command::Register(Registration {
+        let replaces = known.map(|known| known.id.incarnation);
+        (registry.state_of(node), replaces)
+    };
+    if state == NodeState::Dead {
+        replica.apply(Command::Register(Registration {
             id: node.clone(),
-            replaces: known.map(|known| known.id.incarnation),
+            replaces,
             address,
             raft_id: RaftId::from_number(0),
             version: Version::FIRST,
@@ -173,19 +174,6 @@ fn admit(registry: &mut Registry, command: &Command) {
             capacity: u32::MAX,
             at: creation.created_at,
         }));
-    }
-}
-
-fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionView>)> {
-    let entry = |view: &SessionView| (view.id.clone(), (!is_end).then(|| view.clone()));
-    match outcome {
-        Outcome::Done(view) => vec![entry(view)],
-        Outcome::Opened(views) => views.iter().map(entry).collect(),
-        Outcome::Exists(_)
-        | Outcome::Stale
-        | Outcome::NotAlive
-        | Outcome::Applied
-        | Outcome::TooOld => Vec::new(),
     }
 }
 

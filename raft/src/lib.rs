@@ -6,16 +6,31 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod consensus;
 mod error;
+pub mod failover;
 mod handle;
+pub mod lease;
+pub mod liveness;
+mod moment;
+mod net;
 mod registry;
+mod replica;
+mod store;
+mod types;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
+pub use consensus::{Consensus, ConsensusStatus, Options, StartError, Timing};
 pub use error::Error;
 pub use handle::RegistryHandle;
+pub use moment::Moment;
+pub use net::{Transport, TransportError};
+pub use registry::placement;
 pub use registry::{
     HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
     SessionState, SessionView, Version,
 };
+pub use store::{Failure, StoreFailed, VolumeError};
+pub use types::{ClusterId, Member};
 pub use watch::{Changes, SessionWatch};

@@ -101,6 +101,22 @@ impl Watchers {
         self.changes.send_modify(|count| *count += 1);
     }
 
+    /// Tells that anything may have changed; `current` says what has become of a session.
+    pub(crate) fn publish_all(&self, current: impl Fn(&ConsumerId) -> Option<SessionView>) {
+        {
+            let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, sender) in sessions.iter() {
+                sender.send_if_modified(|known| {
+                    let view = current(id);
+                    let is_news = *known != view;
+                    *known = view;
+                    is_news
+                });
+            }
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     pub(crate) fn changes(&self) -> Changes {
         Changes {
             receiver: self.changes.subscribe(),

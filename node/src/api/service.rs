@@ -46,7 +46,11 @@ pub(super) enum Entrance {
 }
 
 impl Endpoint {
-    pub(super) fn new(state: &Arc<State>, routes: Rc<[&'static Route]>, entrance: Entrance) -> Self {
+    pub(super) fn new(
+        state: &Arc<State>,
+        routes: Rc<[&'static Route]>,
+        entrance: Entrance,
+    ) -> Self {
         Self {
             state: Arc::clone(state),
             routes,

@@ -155,12 +155,16 @@ impl<H: Host> Call<H> {
         if self.hop.is_forwarded() {
             return Ok(());
         }
-        let avoided: Vec<&NodeId> = self.hop.avoided().collect();
-        let chosen = self.core.registry.place(&avoided);
-        match chosen.filter(|chosen| chosen.id != self.core.node) {
-            Some(chosen) => Err(Error::Elsewhere(Owner {
-                node: chosen.id,
-                address: chosen.address,
+        let is_ready = |node: &NodeId| self.hop.avoided().all(|avoided| avoided != node);
+        let chosen = self.core.registry.place(is_ready);
+        // Where no node is known, or all are full, this one says what there is to say.
+        let Some(node) = chosen.ok().filter(|chosen| *chosen != self.core.node) else {
+            return Ok(());
+        };
+        match self.hop.way_to(&node, &self.core.registry) {
+            Some(address) => Err(Error::Elsewhere(Owner {
+                node,
+                address,
                 epoch: None,
             })),
             None => Ok(()),

@@ -20,6 +20,7 @@
 mod graves;
 mod node;
 mod nodes;
+pub mod placement;
 mod session;
 mod sessions;
 
@@ -51,8 +52,8 @@ pub enum Outcome {
     /// The claim does not hold (any more), or the command is older than what the registry has.
     /// Nothing changed.
     Stale,
-    /// The node that is to own the sessions, or that registers, is not one that can: its incarnation
-    /// has ended, or it drains and would begin a session. Nothing changed.
+    /// The node that is to own the sessions, that owns one, or that registers, is not one that can:
+    /// its incarnation has ended, or it drains and would begin a session. Nothing changed.
     NotAlive,
     /// A change of the nodes or of the version took effect, or had already.
     Applied,
@@ -93,7 +94,7 @@ impl Registry {
                 partitions,
                 revision,
                 points,
-            } => self.change(&claim, |session| {
+            } => self.assign(&claim, |session| {
                 session.assign(partitions, revision, points)
             }),
             Command::Observed { claim, counts } => {
@@ -168,6 +169,17 @@ impl Registry {
             return Outcome::NotAlive;
         }
         Outcome::Opened(moved)
+    }
+
+    /// Makes a session an assigned one, but not once its owner has ended: such a session moves at
+    /// once while it is of the group, and only after its owner's lease when it is assigned. Whoever
+    /// decides that it may move must not be overtaken.
+    fn assign(&mut self, claim: &Claim, assign: impl FnOnce(&mut Session) -> bool) -> Outcome {
+        let owner = self.sessions.get(&claim.id).map(|session| &session.owner);
+        if owner.is_some_and(|owner| self.nodes.state(owner) == NodeState::Dead) {
+            return Outcome::NotAlive;
+        }
+        self.change(claim, assign)
     }
 
     /// Changes one session; `change` says whether it is as asked now.

@@ -263,3 +263,28 @@ fn stale(registry: &mut Registry, command: Command) {
 fn session(registry: &Registry) -> &Session {
     registry.session(&id("c")).expect("the session lives")
 }
+
+/// Begins a session on a node.
+pub(crate) fn create_on(owner: NodeId, name: &str, stamp: u64) -> Command {
+    match create(name, stamp) {
+        Command::Create(creation) => Command::Create(Creation { owner, ..creation }),
+        other => other,
+    }
+}
+
+/// Makes a session an assigned one, for the first time.
+pub(crate) fn make_assigned(name: &str, number: u64) -> Command {
+    Command::Assign {
+        claim: claim(name, number),
+        partitions: partitions([0]),
+        revision: 1,
+        points: PartitionMap::new(),
+    }
+}
+
+pub(crate) fn delete_of(name: &str, number: u64) -> Command {
+    Command::Delete {
+        claim: claim(name, number),
+        at: time(1),
+    }
+}

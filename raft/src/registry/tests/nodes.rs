@@ -163,6 +163,17 @@ fn a_node_that_drains_may_still_open_and_a_dead_one_may_not() {
 }
 
 #[test]
+fn a_session_of_an_ended_owner_does_not_become_an_assigned_one() {
+    let mut registry = after([create("c", 1)]);
+    applied(&mut registry, change_node(node("a"), 0, NodeState::Dead));
+    let assign = assign(1, 1, partitions([0]));
+    refused(&mut registry, assign.clone(), Outcome::NotAlive);
+    // A move that was decided before is then one of a session of the group.
+    done(&mut registry, move_to(node("b"), &[claim("c", 1)], None));
+    refused(&mut registry, assign, Outcome::Stale);
+}
+
+#[test]
 fn what_exists_is_told_whatever_has_become_of_its_node() {
     let mut registry = after([create("c", 1)]);
     applied(&mut registry, change_node(node("a"), 0, NodeState::Dead));

@@ -1,0 +1,178 @@
+//! What the leader does for itself and for others.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openraft::error::{CheckIsLeaderError, RaftError};
+use tokio::time::{Instant, timeout_at};
+
+use super::Timing;
+use crate::net::frame::ResponseV1;
+use crate::store::next_index;
+use crate::types::{Member, Raft};
+use crate::{Command, Outcome, RaftId};
+
+/// A leader, and where it is.
+pub(crate) type Leader = (RaftId, Member);
+
+/// What became of a proposal.
+#[derive(Debug)]
+pub(crate) enum Proposed {
+    /// It has been applied, as the entry before `next`.
+    Applied { outcome: Outcome, next: u64 },
+    /// This member does not lead. Nothing was done.
+    NotLeader(Option<Leader>),
+    /// No majority answers. Nothing was done.
+    NoQuorum,
+    /// It may have been applied, or may yet be.
+    Unknown,
+}
+
+/// What a linearizable read has to wait for.
+#[derive(Debug)]
+pub(crate) enum ReadIndex {
+    /// All entries before this one.
+    Next(u64),
+    /// This member does not lead.
+    NotLeader(Option<Leader>),
+    /// No majority answers.
+    NoQuorum,
+}
+
+/// The leader's side of the registry; of use only while this member leads.
+#[derive(Clone)]
+pub(crate) struct Leading {
+    raft: Raft,
+    confirmed: Arc<Mutex<Option<Confirmed>>>,
+    confirmation: Duration,
+}
+
+/// When a majority was last asked, with success, whether this member leads.
+#[derive(Clone, Copy)]
+struct Confirmed {
+    term: u64,
+    asked: Instant,
+}
+
+impl Leading {
+    pub(crate) fn new(raft: Raft, timing: &Timing) -> Self {
+        Self {
+            raft,
+            confirmed: Arc::default(),
+            confirmation: timing.confirmation(),
+        }
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Whether this member takes itself for the leader.
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.metrics().borrow().state.is_leader()
+    }
+
+    /// The leader, as this member knows it.
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let leader = metrics.current_leader?;
+        let member = metrics.membership_config.membership().get_node(&leader)?;
+        Some((leader, member.clone()))
+    }
+
+    /// Has the command applied.
+    ///
+    /// What is once in the log of a leader cannot be taken back, even when no majority gets to see
+    /// it. So a majority is asked first: a leader that is cut off says so, and changes nothing.
+    pub(crate) async fn propose(&self, command: Command, deadline: Instant) -> Proposed {
+        if !self.leads() {
+            return Proposed::NotLeader(self.leader());
+        }
+        if !self.is_confirmed() {
+            match self.read_index(deadline).await {
+                ReadIndex::Next(_) => {}
+                ReadIndex::NotLeader(leader) => return Proposed::NotLeader(leader),
+                ReadIndex::NoQuorum => return Proposed::NoQuorum,
+            }
+        }
+        // A write that is dropped at the deadline stays in the log. And openraft answers "not
+        // leader" also to a write that was in the log when another leader came: it may have been
+        // kept elsewhere.
+        match timeout_at(deadline, self.raft.client_write(command)).await {
+            Ok(Ok(response)) => match response.data {
+                Some(outcome) => Proposed::Applied {
+                    outcome,
+                    next: response.log_id.index + 1,
+                },
+                None => Proposed::Unknown,
+            },
+            Ok(Err(_)) | Err(_) => Proposed::Unknown,
+        }
+    }
+
+    /// What has to be applied so that a read sees everything that was acknowledged before the
+    /// call.
+    pub(crate) async fn read_index(&self, deadline: Instant) -> ReadIndex {
+        let asked = Instant::now();
+        let term = self.raft.metrics().borrow().current_term;
+        match timeout_at(deadline, self.raft.get_read_log_id()).await {
+            Ok(Ok((last, _))) => {
+                self.confirm(Confirmed { term, asked });
+                ReadIndex::Next(next_index(last))
+            }
+            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
+                ReadIndex::NotLeader(self.leader())
+            }
+            Ok(Err(_)) | Err(_) => ReadIndex::NoQuorum,
+        }
+    }
+
+    fn is_confirmed(&self) -> bool {
+        let term = self.raft.metrics().borrow().current_term;
+        let confirmed = *self
+            .confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        confirmed.is_some_and(|confirmed| {
+            confirmed.term == term && confirmed.asked.elapsed() < self.confirmation
+        })
+    }
+
+    fn confirm(&self, confirmed: Confirmed) {
+        let mut known = self
+            .confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_later = |known: Confirmed| known.asked < confirmed.asked;
+        if known.is_none_or(is_later) {
+            *known = Some(confirmed);
+        }
+    }
+}
+
+fn not_leader(leader: Option<Leader>) -> ResponseV1 {
+    let leader = leader.map(|(id, member)| (id, member.into()));
+    ResponseV1::NotLeader { leader }
+}
+
+impl From<Proposed> for ResponseV1 {
+    fn from(proposed: Proposed) -> Self {
+        match proposed {
+            Proposed::Applied { outcome, next } => Self::Proposed { outcome, next },
+            Proposed::NotLeader(leader) => not_leader(leader),
+            Proposed::NoQuorum => Self::NoQuorum,
+            Proposed::Unknown => Self::OutcomeUnknown,
+        }
+    }
+}
+
+impl From<ReadIndex> for ResponseV1 {
+    fn from(read: ReadIndex) -> Self {
+        match read {
+            ReadIndex::Next(next) => Self::ReadAt { next },
+            ReadIndex::NotLeader(leader) => not_leader(leader),
+            ReadIndex::NoQuorum => Self::NoQuorum,
+        }
+    }
+}

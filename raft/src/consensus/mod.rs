@@ -1,0 +1,238 @@
+//! The replicated registry: one member of the consensus.
+//!
+//! ```text
+//!    RegistryHandle                       Transport        Consensus::handle
+//!    propose, lookup_linearizable              ▲                   │
+//!           │                                  │ net               │ net
+//!           ▼                                  │                   ▼
+//!   asking.rs  Asking ── not the leader ───▶ Peers               Server
+//!           │ the leader                                           │
+//!           ▼                                                      │
+//!   leading.rs  Leading  ◀─────────── a member asks the leader ────┘
+//!           │ confirmed by a majority, then
+//!           ▼
+//!        openraft ──▶ store ──▶ Replica ──▶ lookup, watch, changes, list
+//! ```
+//!
+//! A cluster of one is the same, with nobody to ask.
+
+mod asking;
+mod identity;
+mod leading;
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use openraft::error::{InitializeError, RaftError};
+use tokio::sync::Mutex;
+use tokio::task;
+
+pub(crate) use asking::Asking;
+pub(crate) use identity::Identity;
+pub(crate) use leading::Leading;
+pub use options::{Options, Timing};
+
+use crate::net::Peers;
+use crate::net::server::Server;
+use crate::replica::Replica;
+use crate::store::{Closed, Machine, Volume};
+use crate::types::{Member, Raft};
+use crate::{Failure, RaftId, RegistryHandle, StoreFailed, VolumeError};
+
+/// Why a member cannot start, or a cluster cannot be formed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The volume cannot be used.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The volume fails.
+    #[error(transparent)]
+    Store(#[from] StoreFailed),
+    /// The timing makes no sense.
+    #[error("the timing makes no sense: {0}")]
+    Timing(String),
+    /// The consensus does not start, or has stopped.
+    #[error("the consensus has stopped: {0}")]
+    Stopped(String),
+    /// This member is in a cluster already.
+    #[error("this member is in a cluster already")]
+    Formed,
+}
+
+/// What a member knows of the consensus, which may lag behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsensusStatus {
+    /// This member.
+    pub raft_id: RaftId,
+    /// The leader, if one is known.
+    pub leader: Option<RaftId>,
+    /// Whether this member leads, or thinks so.
+    pub leads: bool,
+    /// Counts the elections.
+    pub term: u64,
+    /// How many entries of the log have been applied here.
+    pub applied: u64,
+    /// The entry that the snapshot of this member is after, by index.
+    pub snapshot: Option<u64>,
+    /// Everyone who takes part.
+    pub members: BTreeMap<RaftId, Member>,
+    /// Those whose majority decides.
+    pub voters: Vec<RaftId>,
+}
+
+/// This process's member of the consensus.
+pub struct Consensus {
+    raft: Raft,
+    identity: Arc<Identity>,
+    server: Server,
+    registry: RegistryHandle,
+    replica: Arc<Replica>,
+    member: Member,
+    failure: Failure,
+    closed: Mutex<Option<Closed>>,
+}
+
+impl Consensus {
+    /// Opens the volume and takes part in what it takes part in; a new volume in nothing, until
+    /// it [forms](Self::form) a cluster or is taken into one.
+    ///
+    /// Has to be called within a tokio runtime, which the member then lives on.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let config = options.timing.config(options.ordinal)?;
+        let replica = Arc::new(Replica::new());
+        let (volume, machine) = open(&options, replica.clone()).await?;
+        let identity = Arc::new(Identity::of(volume.log.clone()).await?);
+        let peers = Peers::new(options.transport, identity.clone());
+        let raft_id = identity.raft_id();
+        let raft = Raft::new(
+            raft_id,
+            Arc::new(config),
+            peers.clone(),
+            volume.log,
+            machine,
+        )
+        .await;
+        let raft = raft.map_err(|error| StartError::Stopped(error.to_string()))?;
+        tracing::info!(%raft_id, cluster = ?identity.cluster(), "consensus started");
+        let leading = Leading::new(raft.clone(), &options.timing);
+        let asking = Asking::new(leading.clone(), peers, replica.clone(), &options.timing);
+        Ok(Self {
+            raft,
+            server: Server::new(identity.clone(), leading),
+            identity,
+            registry: RegistryHandle::replicated(replica.clone(), asking),
+            replica,
+            member: options.member,
+            failure: volume.failure,
+            closed: Mutex::new(Some(volume.closed)),
+        })
+    }
+
+    /// The registry, as nodes use it.
+    pub fn registry(&self) -> RegistryHandle {
+        self.registry.clone()
+    }
+
+    /// This member's name in the consensus.
+    pub fn raft_id(&self) -> RaftId {
+        self.identity.raft_id()
+    }
+
+    /// Answers a frame of another member, as [`Transport`](crate::Transport) brings it.
+    ///
+    /// A dropped future leaves open what the frame does.
+    pub async fn handle(&self, frame: &[u8]) -> Vec<u8> {
+        self.server.handle(frame).await
+    }
+
+    /// Tells that the volume has failed: this process has to end.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
+    }
+
+    /// Whether this member is in a cluster, or has formed one.
+    ///
+    /// # Errors
+    /// [`StartError::Stopped`].
+    pub async fn is_formed(&self) -> Result<bool, StartError> {
+        let formed = self.raft.is_initialized().await;
+        formed.map_err(|error| StartError::Stopped(error.to_string()))
+    }
+
+    /// Forms a cluster of this member and `others`, all of them with new volumes. Only one of them
+    /// may do that, or there are several clusters.
+    ///
+    /// # Errors
+    /// [`StartError::Formed`] if this member is in a cluster; nothing has changed then.
+    pub async fn form(&self, others: BTreeMap<RaftId, Member>) -> Result<(), StartError> {
+        if self.is_formed().await? {
+            return Err(StartError::Formed);
+        }
+        let cluster = self.identity.found().await?;
+        let mut members = others;
+        members.insert(self.raft_id(), self.member.clone());
+        tracing::info!(%cluster, members = members.len(), "forming a cluster");
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(StartError::Formed),
+            Err(error) => Err(StartError::Stopped(error.to_string())),
+        }
+    }
+
+    /// What this member knows of the consensus.
+    pub fn status(&self) -> ConsensusStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let members = membership.nodes();
+        ConsensusStatus {
+            raft_id: metrics.id,
+            leader: metrics.current_leader,
+            leads: metrics.state.is_leader(),
+            term: metrics.current_term,
+            applied: self.replica.applied(),
+            snapshot: metrics.snapshot.map(|id| id.index),
+            members: members.map(|(id, member)| (*id, member.clone())).collect(),
+            voters: membership.voter_ids().collect(),
+        }
+    }
+
+    /// Takes no further part, and waits until nothing of this member uses the volume. Others are
+    /// not told. A second call does nothing.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the consensus did not end in good order");
+        }
+        self.identity.let_go().await;
+        if let Some(closed) = self.closed.lock().await.take() {
+            closed.wait().await;
+        }
+    }
+}
+
+impl fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status().fmt(f)
+    }
+}
+
+/// Opens the volume where it may block.
+async fn open(options: &Options, replica: Arc<Replica>) -> Result<(Volume, Machine), StartError> {
+    let dir = options.data_dir.clone();
+    let opened = task::spawn_blocking(move || -> Result<_, StartError> {
+        let volume = Volume::open(&dir)?;
+        let machine = Machine::restore(replica, volume.snapshots.clone())?;
+        Ok((volume, machine))
+    });
+    match opened.await {
+        Ok(opened) => opened,
+        Err(error) => Err(StartError::Stopped(error.to_string())),
+    }
+}

@@ -1,0 +1,160 @@
+//! Members in one process.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::net::links::Network;
+use crate::registry::tests::{create, register};
+use crate::types::Member;
+use crate::{Consensus, Options, Outcome, RegistryHandle, Timing};
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Cluster {
+    pub(super) network: Network,
+    members: Vec<Option<Arc<Consensus>>>,
+    dirs: Vec<TempDir>,
+    timing: Timing,
+}
+
+pub(super) fn address(member: usize) -> String {
+    format!("n{member}:7000")
+}
+
+impl Cluster {
+    /// A cluster of so many members, with a node "a" registered.
+    pub(super) async fn of(size: usize) -> Self {
+        Self::with_timing(size, Timing::default()).await
+    }
+
+    pub(super) async fn with_timing(size: usize, timing: Timing) -> Self {
+        let cluster = Self::unformed(size, timing).await;
+        let others = cluster.members[1..].iter().flatten();
+        let others = others.map(|member| (member.raft_id(), member.member.clone()));
+        let others: BTreeMap<_, _> = others.collect();
+        cluster.member(0).form(others).await.unwrap();
+        let registered = cluster.registry(0).propose(register("a", 1)).await;
+        assert_eq!(registered, Ok(Outcome::Applied));
+        cluster
+    }
+
+    /// Members that belong to nothing.
+    pub(super) async fn unformed(size: usize, timing: Timing) -> Self {
+        let mut cluster = Self {
+            network: Network::default(),
+            members: vec![None; size],
+            dirs: (0..size).map(|_| tempfile::tempdir().unwrap()).collect(),
+            timing,
+        };
+        for number in 0..size {
+            cluster.start(number).await;
+        }
+        cluster
+    }
+
+    pub(super) async fn start(&mut self, number: usize) {
+        let address = address(number);
+        let started = Consensus::start(Options {
+            data_dir: self.dirs[number].path().to_owned(),
+            member: Member {
+                name: format!("n{number}"),
+                address: address.clone(),
+            },
+            ordinal: number as u64,
+            transport: self.network.of(&address),
+            timing: self.timing.clone(),
+        });
+        let member = Arc::new(started.await.unwrap());
+        self.network.put(&address, &member);
+        self.members[number] = Some(member);
+    }
+
+    pub(super) async fn stop(&mut self, number: usize) {
+        self.network.remove(&address(number));
+        if let Some(member) = self.members[number].take() {
+            member.shutdown().await;
+        }
+    }
+
+    pub(super) fn member(&self, number: usize) -> &Arc<Consensus> {
+        self.members[number].as_ref().unwrap()
+    }
+
+    pub(super) fn registry(&self, number: usize) -> RegistryHandle {
+        self.member(number).registry()
+    }
+
+    pub(super) fn running(&self) -> Vec<usize> {
+        let numbers = 0..self.members.len();
+        numbers
+            .filter(|number| self.members[*number].is_some())
+            .collect()
+    }
+
+    /// The member that these agree on as the leader, itself one of them.
+    pub(super) async fn leader_among(&self, members: &[usize]) -> usize {
+        eventually("a leader", || async {
+            members.iter().copied().find(|member| {
+                let status = self.member(*member).status();
+                let id = Some(status.raft_id);
+                let agree = |other: &usize| self.member(*other).status().leader == id;
+                status.leads && members.iter().all(agree)
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn leader(&self) -> usize {
+        self.leader_among(&self.running()).await
+    }
+
+    /// Cuts these members off from all others.
+    pub(super) fn cut_off(&self, members: &[usize]) {
+        let names: Vec<String> = (0..self.members.len()).map(address).collect();
+        let is_cut = |number: &usize| members.contains(number);
+        let (cut, rest): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(is_cut);
+        let named = |numbers: &[usize]| numbers.iter().map(|n| &*names[*n]).collect::<Vec<_>>();
+        self.network.split(&named(&cut), &named(&rest));
+    }
+
+    /// Begins a session by asking this member.
+    pub(super) async fn create(&self, member: usize, name: &str) {
+        let stamp = name
+            .bytes()
+            .fold(0, |sum, byte| sum * 256 + u64::from(byte));
+        let outcome = self.registry(member).propose(create(name, stamp)).await;
+        // A repetition finds what the first attempt has made.
+        let is_there = matches!(outcome, Ok(Outcome::Done(_) | Outcome::Exists(_)));
+        assert!(is_there, "{name} on {member}: {outcome:?}");
+    }
+}
+
+/// The names of all sessions that this member has, right now.
+pub(super) fn names(registry: &RegistryHandle) -> Vec<String> {
+    let sessions = registry.list(None, None, usize::MAX);
+    sessions
+        .iter()
+        .map(|session| session.id.to_string())
+        .collect()
+}
+
+/// Waits until there is what is asked for.
+pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} does not come");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,225 @@
+//! What the leader knows of the life of nodes: facts only, [`failover`](crate::failover) decides.
+//!
+//! All times are [`Moment`]s of the leader's clock and come as arguments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sluice_types::{NodeId, NodeName};
+
+use crate::lease::Grants;
+use crate::{Moment, NodeState, Registry};
+
+/// Refusals in a row that show a process to be gone: one may be a listener that restarts.
+const REFUSALS: u32 = 2;
+
+/// The times that nodes and leader agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a lease lasts from the quorum time.
+    pub lease: Duration,
+    /// How long a node is silent before it is declared dead. Longer than the lease.
+    pub death_after: Duration,
+    /// Between two probes of a node whose stream is broken.
+    pub probe_every: Duration,
+    /// A leader that has not looked for this long was frozen itself, and has heard nobody.
+    pub deaf_after: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(3),
+            death_after: Duration::from_secs(5),
+            probe_every: Duration::from_millis(100),
+            deaf_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a connection attempt to a node's address told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Nobody listens there.
+    Refused,
+    /// Somebody does.
+    Reached,
+    /// Neither: no answer in time, or no such host.
+    Unknown,
+}
+
+/// What a heartbeat is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A lease, as the time from the sending of the heartbeat.
+    Granted(Duration),
+    /// This leader knows of no recent quorum.
+    NoQuorum,
+    /// The incarnation has ended: its process drops its handles without leaving the groups, takes a
+    /// new incarnation and registers that. It asks the registry first: a leader that has just been
+    /// replaced may not know an incarnation that has just registered.
+    Ended,
+}
+
+/// What is known of one incarnation.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    known_since: Moment,
+    received_at: Option<Moment>,
+    probed_at: Option<Moment>,
+    refusals: u32,
+    is_connected: bool,
+    reaches_kafka: bool,
+}
+
+/// The facts of one term of leadership.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    timing: Timing,
+    leader: NodeName,
+    grants: Grants,
+    looked_at: Moment,
+    listening_since: Moment,
+    nodes: BTreeMap<NodeId, Facts>,
+}
+
+impl Liveness {
+    /// Knows nothing yet; `leader` is the node that leads, `now` a moment after it was elected.
+    pub fn new(leader: NodeName, timing: Timing, now: Moment) -> Self {
+        Self {
+            timing,
+            leader,
+            grants: Grants::new(timing.lease, now),
+            looked_at: now,
+            listening_since: now,
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// A quorum that was asked at `asked_at` has confirmed the leadership.
+    ///
+    /// While there was none, nodes may have been silent because this leader was cut off: their
+    /// silence counts from now.
+    pub fn confirmed(&mut self, asked_at: Moment, now: Moment) {
+        if !self.has_quorum(now) {
+            self.listening_since = now;
+        }
+        self.grants.confirmed(asked_at);
+    }
+
+    /// A heartbeat has come. It says whether its node reaches Kafka, which those that cannot do
+    /// are given no sessions for.
+    pub fn heartbeat(
+        &mut self,
+        registry: &Registry,
+        node: &NodeId,
+        reaches_kafka: bool,
+        now: Moment,
+    ) -> Answer {
+        if registry.state_of(node) == NodeState::Dead {
+            // Without a quorum this registry may be too old to know the incarnation.
+            return match self.has_quorum(now) {
+                true => Answer::Ended,
+                false => Answer::NoQuorum,
+            };
+        }
+        let facts = self.facts(node, now);
+        facts.received_at = Some(now);
+        facts.refusals = 0;
+        facts.is_connected = true;
+        facts.reaches_kafka = reaches_kafka;
+        match self.grants.grant(node, now) {
+            Some(lease) => Answer::Granted(lease),
+            None => Answer::NoQuorum,
+        }
+    }
+
+    /// The stream of a node's heartbeats has broken.
+    pub fn disconnected(&mut self, node: &NodeId) {
+        if let Some(facts) = self.nodes.get_mut(node) {
+            facts.is_connected = false;
+        }
+    }
+
+    /// A probe begins, or has told something.
+    pub fn probed(&mut self, node: &NodeId, told: Option<Probe>, now: Moment) {
+        let Some(facts) = self.nodes.get_mut(node) else {
+            return;
+        };
+        facts.probed_at = Some(now);
+        match told {
+            Some(Probe::Refused) => facts.refusals += 1,
+            Some(Probe::Reached | Probe::Unknown) => facts.refusals = 0,
+            None => {}
+        }
+    }
+
+    /// Brings the facts up to the registry and to the time. To be called before each decision,
+    /// more often than [`Timing::deaf_after`], after the heartbeats that have arrived are taken.
+    pub fn look(&mut self, registry: &Registry, now: Moment) {
+        if now.since(self.looked_at) >= self.timing.deaf_after {
+            self.listening_since = now;
+        }
+        self.looked_at = now;
+        self.nodes
+            .retain(|node, _| registry.state_of(node) != NodeState::Dead);
+        for node in registry.nodes() {
+            if node.state != NodeState::Dead {
+                self.facts(&node.id, now);
+            }
+        }
+        self.grants.forget_before(now);
+    }
+
+    /// Whether a majority has followed this leader lately.
+    pub fn has_quorum(&self, now: Moment) -> bool {
+        self.grants.has_quorum(now)
+    }
+
+    /// Whether the process is gone: the stream is broken, and its address refused twice since.
+    pub fn is_gone(&self, node: &NodeId) -> bool {
+        self.others(node)
+            .is_some_and(|facts| !facts.is_connected && facts.refusals >= REFUSALS)
+    }
+
+    /// When the silence of a node becomes its death, unless it is heard before.
+    pub fn silent_at(&self, node: &NodeId) -> Option<Moment> {
+        let facts = self.others(node)?;
+        let sign = facts.received_at.max(Some(facts.known_since))?;
+        Some(sign.max(self.listening_since) + self.timing.death_after)
+    }
+
+    /// When the node is to be probed; `None` while its stream is whole.
+    pub fn probe_at(&self, node: &NodeId) -> Option<Moment> {
+        let facts = self.others(node).filter(|facts| !facts.is_connected)?;
+        let probed = facts.probed_at.map(|at| at + self.timing.probe_every);
+        Some(probed.unwrap_or(facts.known_since))
+    }
+
+    /// Whether the node can open sessions. One that has just registered is taken to: it does so
+    /// when it has caught up.
+    pub fn is_ready(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_none_or(|facts| facts.reaches_kafka)
+    }
+
+    /// When the last lease that an ended incarnation can hold has run out.
+    pub fn lease_end(&self, node: &NodeId) -> Moment {
+        self.grants.last_end(node)
+    }
+
+    /// The facts of a node other than the leader, who knows that it lives.
+    fn others(&self, node: &NodeId) -> Option<&Facts> {
+        self.nodes.get(node).filter(|_| node.name != self.leader)
+    }
+
+    fn facts(&mut self, node: &NodeId, now: Moment) -> &mut Facts {
+        self.nodes.entry(node.clone()).or_insert(Facts {
+            known_since: now,
+            received_at: None,
+            probed_at: None,
+            refusals: 0,
+            is_connected: false,
+            reaches_kafka: true,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! The shapes of what is sent. Rules as for what is kept: see [`codec`](crate::store::codec).
+
+use std::fmt;
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest, VoteResponse,
+};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::store::codec::records::{EntryV1, LogIdV1, MemberV1, SnapshotMetaV1, VoteV1};
+use crate::store::codec::{Kind, Shape};
+use crate::types::{ClusterId, Types};
+use crate::{Command, Outcome, RaftId};
+
+/// What one member asks another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RequestV1 {
+    /// The sender's cluster; `None` while it belongs to none.
+    pub(crate) cluster: Option<ClusterId>,
+    /// The sender.
+    pub(crate) from: RaftId,
+    /// Whom the sender takes the receiver for; `None` if it only knows an address.
+    pub(crate) to: Option<RaftId>,
+    pub(crate) question: QuestionV1,
+}
+
+impl Shape for RequestV1 {
+    const KIND: Kind = Kind::Request;
+}
+
+/// A question. Append-only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum QuestionV1 {
+    /// A leader's entries, or none as a sign of life.
+    Append {
+        vote: VoteV1,
+        previous: Option<LogIdV1>,
+        entries: Vec<EntryV1>,
+        committed: Option<LogIdV1>,
+    },
+    /// A candidate's request.
+    Vote { vote: VoteV1, last: Option<LogIdV1> },
+    /// A part of a leader's snapshot.
+    Snapshot {
+        vote: VoteV1,
+        meta: SnapshotMetaV1,
+        offset: u64,
+        data: Blob,
+        is_last: bool,
+    },
+    /// A proposal for the leader.
+    Propose {
+        command: Command,
+        /// How long the sender waits, milliseconds.
+        wait: u32,
+    },
+    /// Asks the leader how much has to be applied for a linearizable read.
+    ReadIndex {
+        /// How long the sender waits, milliseconds.
+        wait: u32,
+    },
+}
+
+/// What a member answers. Append-only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ResponseV1 {
+    /// The entries are on the volume.
+    Appended,
+    /// Those up to this one are.
+    AppendedUpTo(Option<LogIdV1>),
+    /// What the entries follow on is not there.
+    Conflict,
+    /// The receiver has seen a higher vote.
+    HigherVote(VoteV1),
+    /// The answer to a candidate.
+    Voted {
+        vote: VoteV1,
+        is_granted: bool,
+        last: Option<LogIdV1>,
+    },
+    /// The part of the snapshot has been taken, if the vote is not higher.
+    Received { vote: VoteV1 },
+    /// Another part was expected: the leader begins anew.
+    WrongPart { expected: u64 },
+    /// The command has been applied as the entry before `next`.
+    Proposed { outcome: Outcome, next: u64 },
+    /// All entries before `next` have to be applied.
+    ReadAt { next: u64 },
+    /// The receiver does not lead; nothing was done.
+    NotLeader { leader: Option<(RaftId, MemberV1)> },
+    /// The receiver leads and reaches no majority; nothing was done.
+    NoQuorum,
+    /// The receiver does not know what became of the proposal.
+    OutcomeUnknown,
+    /// The frame is not for this member, or it cannot be read; nothing was done.
+    Refused(RefusalV1),
+}
+
+impl Shape for ResponseV1 {
+    const KIND: Kind = Kind::Response;
+}
+
+/// Why a frame is refused. Append-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum RefusalV1 {
+    /// The sender belongs to another cluster.
+    #[error("it belongs to another cluster")]
+    OtherCluster,
+    /// The sender takes the receiver for another member.
+    #[error("it is not the member that it is taken for")]
+    OtherMember,
+    /// The frame cannot be read here.
+    #[error("it cannot read the frame")]
+    Unreadable,
+    /// The receiver takes no part any more.
+    #[error("it has stopped")]
+    Stopped,
+}
+
+/// Bytes, in one piece.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Blob(pub(crate) Vec<u8>);
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(bytes.to_owned()))
+            }
+
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Blob, E> {
+                Ok(Blob(bytes))
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}
+
+impl From<AppendEntriesRequest<Types>> for QuestionV1 {
+    fn from(request: AppendEntriesRequest<Types>) -> Self {
+        Self::Append {
+            vote: request.vote.into(),
+            previous: request.prev_log_id.map(Into::into),
+            entries: request.entries.into_iter().map(Into::into).collect(),
+            committed: request.leader_commit.map(Into::into),
+        }
+    }
+}
+
+impl From<VoteRequest<RaftId>> for QuestionV1 {
+    fn from(request: VoteRequest<RaftId>) -> Self {
+        Self::Vote {
+            vote: request.vote.into(),
+            last: request.last_log_id.map(Into::into),
+        }
+    }
+}
+
+impl From<InstallSnapshotRequest<Types>> for QuestionV1 {
+    fn from(request: InstallSnapshotRequest<Types>) -> Self {
+        Self::Snapshot {
+            vote: request.vote.into(),
+            meta: (&request.meta).into(),
+            offset: request.offset,
+            data: Blob(request.data),
+            is_last: request.done,
+        }
+    }
+}
+
+impl From<AppendEntriesResponse<RaftId>> for ResponseV1 {
+    fn from(response: AppendEntriesResponse<RaftId>) -> Self {
+        match response {
+            AppendEntriesResponse::Success => Self::Appended,
+            AppendEntriesResponse::PartialSuccess(last) => Self::AppendedUpTo(last.map(Into::into)),
+            AppendEntriesResponse::Conflict => Self::Conflict,
+            AppendEntriesResponse::HigherVote(vote) => Self::HigherVote(vote.into()),
+        }
+    }
+}
+
+impl From<VoteResponse<RaftId>> for ResponseV1 {
+    fn from(response: VoteResponse<RaftId>) -> Self {
+        Self::Voted {
+            vote: response.vote.into(),
+            is_granted: response.vote_granted,
+            last: response.last_log_id.map(Into::into),
+        }
+    }
+}

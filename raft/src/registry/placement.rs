@@ -1,0 +1,239 @@
+//! Which node gets a session: new ones, those of nodes that end, and evening out. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sluice_types::{ConsumerId, NodeId};
+
+use super::{NodeState, Registry, SessionView};
+use crate::Move;
+
+/// Why a session has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// No node takes sessions.
+    NoNode,
+    /// Every node that takes sessions has as many as it may.
+    Full,
+}
+
+/// How full one node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Load {
+    node: NodeId,
+    sessions: u64,
+    capacity: u32,
+    is_ready: bool,
+    /// How many it was given since the count began.
+    given: usize,
+}
+
+impl Load {
+    /// Takeovers may exceed the limit by half: a session without an owner is worse than a full node.
+    fn limit_of_takeovers(&self) -> u64 {
+        u64::from(self.capacity) * 3 / 2
+    }
+
+    fn take(&mut self) -> NodeId {
+        self.sessions += 1;
+        self.given += 1;
+        self.node.clone()
+    }
+}
+
+/// How full the nodes are that take sessions. What is placed counts from then on.
+#[derive(Clone, Debug)]
+pub struct Loads {
+    loads: Vec<Load>,
+}
+
+impl Loads {
+    /// The nodes that are alive and do not drain. One that is not ready, since it cannot reach
+    /// Kafka, gets a session only if no node that is ready has room.
+    pub fn of(registry: &Registry, is_ready: impl Fn(&NodeId) -> bool) -> Self {
+        let alive = registry
+            .nodes()
+            .filter(|node| node.state == NodeState::Alive);
+        let load = |node: &super::Node| Load {
+            node: node.id.clone(),
+            sessions: u64::try_from(registry.count_of(&node.id)).unwrap_or(u64::MAX),
+            capacity: node.capacity,
+            is_ready: is_ready(&node.id),
+            given: 0,
+        };
+        Self {
+            loads: alive.map(load).collect(),
+        }
+    }
+
+    /// Places a new session where it weighs least.
+    ///
+    /// # Errors
+    /// [`NoPlace::Full`] only when all nodes are full.
+    pub fn place_new(&mut self) -> Result<NodeId, NoPlace> {
+        if self.loads.is_empty() {
+            return Err(NoPlace::NoNode);
+        }
+        let has_room = |load: &Load| load.sessions < u64::from(load.capacity);
+        let load = self.lightest(has_room).ok_or(NoPlace::Full)?;
+        Ok(load.take())
+    }
+
+    /// Places a session whose owner ends or drains, on `home` if that takes sessions and is ready.
+    /// `None` if no node has room and has been given fewer than `most` so far.
+    fn place_takeover(&mut self, home: Option<&NodeId>, most: usize) -> Option<NodeId> {
+        let has_room = |load: &Load| load.sessions < load.limit_of_takeovers();
+        let home = home.and_then(|home| {
+            let is_home = |load: &&mut Load| load.node == *home && load.is_ready && has_room(load);
+            self.loads.iter_mut().find(is_home)
+        });
+        if let Some(home) = home {
+            // It is better served there a moment later than elsewhere now.
+            return (home.given < most).then(|| home.take());
+        }
+        let load = self.lightest(|load| has_room(load) && load.given < most)?;
+        Some(load.take())
+    }
+
+    /// The node with the least relative load once it had one more, of those that `may`; the first
+    /// by name of several.
+    fn lightest(&mut self, may: impl Fn(&Load) -> bool) -> Option<&mut Load> {
+        let candidates = self.loads.iter_mut().filter(|load| may(load));
+        candidates.min_by(|one, other| {
+            let unready = (!one.is_ready).cmp(&!other.is_ready);
+            let one_weighs = u128::from(one.sessions + 1) * u128::from(other.capacity);
+            let other_weighs = u128::from(other.sessions + 1) * u128::from(one.capacity);
+            unready
+                .then(one_weighs.cmp(&other_weighs))
+                .then_with(|| one.node.cmp(&other.node))
+        })
+    }
+
+    fn can_take(&self, most: usize) -> bool {
+        let can = |load: &Load| load.given < most && load.sessions < load.limit_of_takeovers();
+        self.loads.iter().any(can)
+    }
+}
+
+/// Spreads sessions over the nodes: those with waiting requests first, then in their order, and at
+/// most `most` to one node. `home` says where a session belongs if it can. What is left over is for
+/// the next time.
+pub fn spread<'a>(
+    sessions: &[&'a SessionView],
+    waiting: &BTreeSet<ConsumerId>,
+    home: impl Fn(&'a SessionView) -> Option<&'a NodeId>,
+    loads: &mut Loads,
+    most: usize,
+) -> BTreeMap<ConsumerId, Move> {
+    let is_waiting = |session: &&&SessionView| waiting.contains(&session.id);
+    let first = sessions.iter().filter(is_waiting);
+    let then = sessions.iter().filter(|session| !is_waiting(session));
+    let mut moves = BTreeMap::new();
+    for session in first.chain(then) {
+        if !loads.can_take(most) {
+            break;
+        }
+        let Some(to) = loads.place_takeover(home(session), most) else {
+            continue;
+        };
+        let to = Move {
+            epoch: session.epoch,
+            to,
+            handover: None,
+        };
+        moves.insert(session.id.clone(), to);
+    }
+    moves
+}
+
+/// How eagerly sessions are evened out.
+#[derive(Clone, Copy, Debug)]
+pub struct Evening {
+    /// Most sessions that move at a time.
+    pub most: usize,
+    /// How far off its fair share a node must be, in percent of that, before any moves. At least
+    /// one session.
+    pub band: u8,
+}
+
+impl Default for Evening {
+    fn default() -> Self {
+        Self { most: 5, band: 10 }
+    }
+}
+
+/// Some sessions that one node is to hand over to another; it chooses them with [`idle_first`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// Who hands over.
+    pub from: NodeId,
+    /// Who takes.
+    pub to: NodeId,
+    /// How many.
+    pub count: usize,
+}
+
+/// Moves that bring the nodes closer to their fair shares, few at a time. None while every node is
+/// about there, and a node that gave does not have to take: it comes to rest.
+pub fn even_out(loads: &Loads, evening: Evening) -> Vec<Shift> {
+    let mut ready: Vec<Load> = loads.loads.iter().filter(|l| l.is_ready).cloned().collect();
+    let capacity: i128 = ready.iter().map(|load| i128::from(load.capacity)).sum();
+    let sessions: i128 = ready.iter().map(|load| i128::from(load.sessions)).sum();
+    // What a node has beyond its share of all sessions, times the capacity of all nodes.
+    let surplus =
+        |load: &Load| i128::from(load.sessions) * capacity - sessions * i128::from(load.capacity);
+    let band = |load: &Load| {
+        let share = sessions * i128::from(load.capacity);
+        capacity.max(share * i128::from(evening.band) / 100)
+    };
+    let mut shifts: Vec<Shift> = Vec::new();
+    for _ in 0..evening.most {
+        let is_off = ready.iter().any(|load| surplus(load).abs() > band(load));
+        let order = |load: &Load| (surplus(load), Reverse(load.node.clone()));
+        let places = 0..ready.len();
+        let giver = places.clone().max_by_key(|at| order(&ready[*at]));
+        let taker = places.min_by_key(|at| order(&ready[*at]));
+        let (Some(giver), Some(taker)) = (giver, taker) else {
+            break;
+        };
+        // Whoever gives has at least what the taker has then, relative to their shares.
+        if !is_off || surplus(&ready[giver]) - surplus(&ready[taker]) < 2 * capacity {
+            break;
+        }
+        ready[giver].sessions -= 1;
+        ready[taker].sessions += 1;
+        let (from, to) = (ready[giver].node.clone(), ready[taker].node.clone());
+        match shifts.iter_mut().find(|s| s.from == from && s.to == to) {
+            Some(shift) => shift.count += 1,
+            None => shifts.push(Shift { from, to, count: 1 }),
+        }
+    }
+    shifts
+}
+
+/// A session that its owner may hand over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The session.
+    pub id: ConsumerId,
+    /// Whether a request is at it.
+    pub is_busy: bool,
+    /// How long its client has been silent.
+    pub idle: Duration,
+}
+
+/// Chooses the sessions whose move is noticed least: the longest idle, the busy ones last.
+pub fn idle_first(mut candidates: Vec<Candidate>, count: usize) -> Vec<ConsumerId> {
+    candidates.sort_by(|one, other| {
+        let key = |c: &Candidate| (c.is_busy, Reverse(c.idle));
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.id.cmp(&other.id))
+    });
+    candidates.truncate(count);
+    candidates.into_iter().map(|c| c.id).collect()
+}
+
+#[cfg(test)]
+mod tests;

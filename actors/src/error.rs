@@ -29,8 +29,9 @@ pub enum Error {
     /// A manually assigned session cannot commit while its group has live members.
     #[error("the group has live members")]
     GroupHasMembers,
-    /// The group uses another assignment strategy or another group type.
-    #[error("the group uses another assignment strategy")]
+    /// The group uses another assignment strategy, or is of a type that takes no member of the
+    /// classic protocol.
+    #[error("the group uses another assignment strategy or protocol")]
     InconsistentProtocol,
     /// Nothing is committed and the reset policy is `none`.
     #[error("nothing is committed for {0:?}")]

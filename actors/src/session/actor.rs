@@ -269,6 +269,7 @@ impl SessionActor {
                 reason,
             } => match code {
                 Code::InconsistentGroupProtocol
+                | Code::GroupIdNotFound
                 | Code::GroupAuthorizationFailed
                 | Code::TopicAuthorizationFailed
                 | Code::Authentication

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sluice_actors::Error;
 use sluice_node::app::{App, Options, Running};
 use sluice_node::config::{Config, Env, Flags};
 use sluice_tests::kafka::Record;
@@ -67,7 +68,8 @@ impl Fixture {
         let id: ConsumerId = id.parse().unwrap();
         let running = || self.node.sessions.get(&id);
         let session = eventually(DEADLINE, "the session runs", async || running()).await;
-        session.panic_for_tests().await;
+        let told = session.panic_for_tests().await;
+        assert_eq!(told, Err(Error::SessionFailed));
         eventually(DEADLINE, "it has ended", async || {
             running().is_none_or(|now| now.claim() != session.claim())
         })

@@ -387,7 +387,10 @@ impl Handler<Ask> for SessionActor {
                 let _ = reply.send(Ok(self.assignment()));
             }
             Ask::Snapshot { deadline, reply } => self.snapshot(deadline, reply, ctx),
-            Ask::Panic => panic!("a session was asked to panic"),
+            Ask::Panic { reply } => {
+                let _unanswered = reply;
+                panic!("a session was asked to panic")
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ use super::end::leave_group;
 use super::environment::Environment;
 use super::finder::Found;
 use super::join::create_link;
-use super::ops::{Apply, OpFuture, Reply, then};
+use super::ops::{Apply, OpFuture, then};
+use super::reply::Reply;
 use crate::authority::AuthorityError;
 use crate::{Assignment, Deadline, Ended, Error, Record};
 

@@ -13,6 +13,7 @@ use sluice_types::{Offsets, Partitions};
 use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
+use super::reply::Reply;
 use crate::{Assignment, Commit, Committed, Deadline, Error, Positions, Seek, Sought};
 
 /// How long a revocation, or the session's end, waits for the op before it.
@@ -33,7 +34,6 @@ pub(super) fn then(
 
 /// An op under way.
 pub(super) type OpFuture = LocalBoxFuture<'static, Apply>;
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What Kafka or the session itself wants done.
 pub(super) enum Urgent {

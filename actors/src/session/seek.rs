@@ -15,7 +15,8 @@ use super::actor::SessionActor;
 use super::environment::Environment;
 use super::finder::STEP;
 use super::link::Link;
-use super::ops::{Apply, OpFuture, Reply, Urgent, then};
+use super::ops::{Apply, OpFuture, Urgent, then};
+use super::reply::Reply;
 use crate::authority::AuthorityError;
 use crate::{Deadline, Ended, Error, Seek, SeekTarget, Sought};
 

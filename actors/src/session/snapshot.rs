@@ -2,11 +2,11 @@
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use sluice_types::{Offset, Offsets, PartitionMap};
-use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
 use super::finder::STEP;
-use crate::{Deadline, Error, Snapshot, SnapshotState};
+use super::reply::Reply;
+use crate::{Deadline, Snapshot, SnapshotState};
 
 impl SessionActor {
     /// Describes the session; asks Kafka for the group's commits and the ends of the logs, and
@@ -14,7 +14,7 @@ impl SessionActor {
     pub(super) fn snapshot(
         &mut self,
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Snapshot, Error>>,
+        reply: Reply<Snapshot>,
         ctx: &mut Context<Self>,
     ) {
         let partitions = self.state.partitions();

@@ -78,6 +78,10 @@ pub enum Error {
     /// The embedded broker cannot do this.
     #[error("the embedded broker cannot {0}")]
     Unsupported(&'static str),
+    /// A consumer's Kafka handle broke for good, because another has its `group.instance.id`, say;
+    /// it tells why. Only a new consumer helps.
+    #[error("the consumer cannot go on, make a new one: {0}")]
+    Broken(String),
     /// Committing needs a group, and the consumer has none.
     #[error("the consumer has no group to commit to")]
     NoGroup,

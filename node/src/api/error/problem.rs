@@ -172,7 +172,7 @@ impl From<SessionError> for Problem {
                 format!("The embedded broker cannot {what}: use a real Kafka."),
             ),
             // Of the Rust consumer only: no session says them.
-            SessionError::NoGroup | SessionError::InvalidSetting(_) => {
+            SessionError::NoGroup | SessionError::InvalidSetting(_) | SessionError::Broken(_) => {
                 Self::internal(error.to_string())
             }
             SessionError::Internal(cause) => Self::internal(cause),

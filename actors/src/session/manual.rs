@@ -36,7 +36,7 @@ impl SessionActor {
         let old = self.link.clone();
         let revision = match self.mode() {
             // Clients see it as the generation, which must not stay what the group's was.
-            Mode::Subscribed => u32::try_from(self.state.generation()).unwrap_or(0) + 1,
+            Mode::Subscribed => u32::try_from(self.state.last_generation()).unwrap_or(0) + 1,
             Mode::Assigned { revision, .. } => revision + 1,
         };
         let mode = Mode::Assigned {

@@ -91,7 +91,7 @@ impl Endpoint {
         let head = http.method() == Method::HEAD;
         let metrics = self.state.http_metrics.begin(http.method(), template);
         let answering = async move {
-            let (route, call) = self.call(http, payload, Hop::default())?;
+            let (route, call) = self.call(http, payload, Hop::first())?;
             forwarding::serve(call, route).await.map_err(refusal)
         };
         let reply = caught(answering).await.unwrap_or_else(|refused| *refused);

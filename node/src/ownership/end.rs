@@ -39,12 +39,7 @@ pub(super) async fn delete<H: Host>(
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    // Asked before anything is touched: without a quorum nothing changes.
-    let session = core.registry.lookup_linearizable(id).await;
-    let session = session.map_err(|_| Error::NoQuorum)?;
-    let session = session
-        .filter(|session| session.is_active())
-        .ok_or(Error::ConsumerNotFound)?;
+    let session = find(core, id, deadline).await?;
     let session = match core.is_ours(&session) {
         true => session,
         // Only its owner can leave the group for it.
@@ -58,6 +53,38 @@ pub(super) async fn delete<H: Host>(
         Err(_) => Err(Error::Session(sluice_actors::Error::OutcomeUnknown(
             "the consumer is being ended, which takes longer than the request".to_owned(),
         ))),
+    }
+}
+
+/// The living session of this id. Subscribes that came before and have made nothing yet give up,
+/// and one that is just making its session is waited for: or a client that hung up on its
+/// subscribe, and then deletes, would be told that there is nothing, and the session come to life
+/// behind that.
+async fn find<H: Host>(
+    core: &Core<H>,
+    id: &sluice_types::ConsumerId,
+    deadline: Deadline,
+) -> Result<SessionView, Error> {
+    let mut turns = core.turns();
+    loop {
+        turns.mark_unchanged();
+        // Before the registry is asked: what subscribes later is not meant.
+        let is_awaited = core.overtake(id);
+        let session = core.registry.lookup_linearizable(id).await;
+        let session = session.map_err(|_| Error::NoQuorum)?;
+        if let Some(session) = session.filter(|session| session.is_active()) {
+            return Ok(session);
+        }
+        if !is_awaited {
+            return Err(Error::ConsumerNotFound);
+        }
+        tokio::select! {
+            _ = turns.changed() => {}
+            () = core.stopped() => return Err(Error::ShuttingDown),
+            () = tokio::time::sleep_until(deadline.instant()) => {
+                return Err(Error::OwnerUnavailable);
+            }
+        }
     }
 }
 

@@ -22,13 +22,21 @@ pub struct Owner {
 }
 
 /// How far a request has come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Hop {
     forwarded: bool,
     avoided: Vec<(NodeId, Instant)>,
 }
 
 impl Hop {
+    /// A request that a client has sent here.
+    pub const fn first() -> Self {
+        Self {
+            forwarded: false,
+            avoided: Vec::new(),
+        }
+    }
+
     /// A request that another node has sent here. It goes no further: a second hop could go round
     /// in a circle.
     pub fn forwarded() -> Self {

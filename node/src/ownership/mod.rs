@@ -21,6 +21,7 @@ mod error;
 mod hop;
 mod host;
 mod locate;
+mod pending;
 mod plan;
 mod reconcile;
 mod subscribe;

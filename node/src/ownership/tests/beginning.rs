@@ -18,7 +18,7 @@ async fn a_subscribe_without_an_id_gets_one() {
     for _ in 0..2 {
         let subscribed = node
             .ownership
-            .subscribe(None, spec(&["orders"]), in_time())
+            .subscribe(ConsumerId::random(), spec(&["orders"]), in_time(), &FIRST)
             .await;
         assert!(
             node.registry
@@ -166,7 +166,10 @@ async fn a_subscribe_waits_for_the_end_of_the_last_life() {
         ..Manner::default()
     });
     node.subscribed().await;
-    node.ownership.delete(&id(), in_time()).await.unwrap();
+    node.ownership
+        .delete(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
     let early = node.subscribe(spec(&["orders"]), within(2_000)).await;
     assert_eq!(early.unwrap_err(), Error::OwnerUnavailable);
     assert_eq!(node.epoch(), Some(2));

@@ -6,9 +6,12 @@ use super::*;
 async fn a_delete_leaves_the_group_and_frees_the_id() {
     let node = node();
     node.subscribed().await;
-    assert_eq!(node.ownership.delete(&id(), in_time()).await, Ok(()));
+    assert_eq!(
+        node.ownership.delete(&id(), in_time(), &FIRST).await,
+        Ok(())
+    );
     assert_eq!(node.host.epochs(&id(), Done::Finished), [1]);
-    let second = node.ownership.delete(&id(), in_time()).await;
+    let second = node.ownership.delete(&id(), in_time(), &FIRST).await;
     assert_eq!(second, Err(Error::ConsumerNotFound));
     let late = node.request(Duration::ZERO, in_time()).await;
     assert_eq!(late, Err(Error::ConsumerNotFound));
@@ -22,8 +25,8 @@ async fn of_concurrent_deletes_one_finds_the_session() {
     node.subscribed().await;
     let (id, other) = (id(), id());
     let (one, two) = tokio::join!(
-        node.ownership.delete(&id, in_time()),
-        node.ownership.delete(&other, in_time()),
+        node.ownership.delete(&id, in_time(), &FIRST),
+        node.ownership.delete(&other, in_time(), &FIRST),
     );
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     assert_eq!(one.and(two), Err(Error::ConsumerNotFound));
@@ -36,7 +39,7 @@ async fn a_delete_goes_on_when_its_client_hangs_up() {
     let node = node();
     node.subscribed().await;
     let (ownership, id) = (node.ownership.clone(), id());
-    let delete = ownership.delete(&id, in_time());
+    let delete = ownership.delete(&id, in_time(), &FIRST);
     let hangs_up = Duration::from_millis(1);
     assert!(tokio::time::timeout(hangs_up, delete).await.is_err());
     node.freed().await;
@@ -51,7 +54,7 @@ async fn a_waiting_request_learns_of_a_delete() {
     let poll = node.request(Duration::from_secs(20), in_time());
     let delete = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        ownership.delete(&id, in_time()).await
+        ownership.delete(&id, in_time(), &FIRST).await
     };
     let (poll, delete) = tokio::join!(poll, delete);
     assert_eq!((poll, delete), (Err(Error::ConsumerNotFound), Ok(())));
@@ -65,10 +68,52 @@ async fn a_delete_during_the_subscribe_wins() {
     });
     let call = node.spawn_subscribe();
     until("it is opened", || node.host.openings() == 1).await;
-    assert_eq!(node.ownership.delete(&id(), in_time()).await, Ok(()));
+    assert_eq!(
+        node.ownership.delete(&id(), in_time(), &FIRST).await,
+        Ok(())
+    );
     assert_eq!(call.await.unwrap().unwrap_err(), Error::OwnerUnavailable);
     node.freed().await;
     assert_eq!(node.host.epochs(&id(), Done::Left), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_at_any_moment_ends_what_the_subscribe_before_it_makes() {
+    for delay in 1..80 {
+        let node = node();
+        let subscribe = node.spawn_subscribe();
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let deleted = node.ownership.delete(&id(), in_time(), &FIRST).await;
+        let found = matches!(deleted, Ok(()) | Err(Error::ConsumerNotFound));
+        assert!(found, "after {delay} ms: {deleted:?}");
+        let session = node.registry.lookup(&id());
+        assert!(session.is_none_or(|session| session.is_deleting()));
+        let subscribed = subscribe.await.unwrap();
+        assert!(
+            matches!(subscribed, Ok(_) | Err(Error::OwnerUnavailable)),
+            "after {delay} ms: {subscribed:?}"
+        );
+        node.freed().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_subscribe_does_not_bring_back_what_a_later_delete_has_ended() {
+    let node = node_with(Manner {
+        ready_after: Duration::from_secs(5),
+        ..Manner::default()
+    });
+    let calls = [node.spawn_subscribe(), node.spawn_subscribe()];
+    until("it is opened", || node.host.openings() == 1).await;
+    assert_eq!(
+        node.ownership.delete(&id(), in_time(), &FIRST).await,
+        Ok(())
+    );
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err(), Error::OwnerUnavailable);
+    }
+    node.freed().await;
+    assert_eq!(node.host.openings(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +122,7 @@ async fn deletes_and_subscribes_at_any_moment_leave_one_session_or_none() {
         let node = node();
         let one = node.spawn_subscribe();
         tokio::time::sleep(Duration::from_millis(delay)).await;
-        let deleted = node.ownership.delete(&id(), in_time()).await;
+        let deleted = node.ownership.delete(&id(), in_time(), &FIRST).await;
         let two = node.spawn_subscribe();
         let (one, two) = (one.await.unwrap(), two.await.unwrap());
         assert!(two.is_ok(), "after {delay} ms: {deleted:?} {one:?} {two:?}");
@@ -136,7 +181,10 @@ async fn a_delete_while_the_session_restarts_takes_its_member_over() {
     node.host.end(&id(), Ended::Panicked).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(node.host.claims().is_empty());
-    assert_eq!(node.ownership.delete(&id(), in_time()).await, Ok(()));
+    assert_eq!(
+        node.ownership.delete(&id(), in_time(), &FIRST).await,
+        Ok(())
+    );
     node.freed().await;
     assert_eq!(node.host.epochs(&id(), Done::Opened), [1, 2]);
     assert_eq!(node.host.epochs(&id(), Done::Left), [2]);
@@ -150,7 +198,7 @@ async fn a_delete_at_any_moment_of_a_restart_ends_the_session() {
         node.host.end(&id(), Ended::Panicked).await;
         tokio::time::sleep(Duration::from_millis(delay)).await;
         assert_eq!(
-            node.ownership.delete(&id(), in_time()).await,
+            node.ownership.delete(&id(), in_time(), &FIRST).await,
             Ok(()),
             "{delay}"
         );
@@ -174,7 +222,7 @@ async fn a_delete_that_meets_a_reopening_ends_the_reopened_session() {
     let node = node();
     node.subscribed().await;
     let (ownership, id) = (node.ownership.clone(), id());
-    let delete = ownership.delete(&id, in_time());
+    let delete = ownership.delete(&id, in_time(), &FIRST);
     let reopened = async {
         // While the actor makes its final commit.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -191,7 +239,10 @@ async fn an_actor_that_takes_its_time_to_end_is_not_asked_again() {
         ..Manner::default()
     });
     node.subscribed().await;
-    node.ownership.delete(&id(), in_time()).await.unwrap();
+    node.ownership
+        .delete(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
     until("it is gone", || node.registry.lookup(&id()).is_none()).await;
     assert!(!node.host.claims().is_empty());
     node.freed().await;

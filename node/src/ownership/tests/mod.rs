@@ -19,6 +19,9 @@ use tokio::time::Instant;
 use super::*;
 use fake::{Done, Fake, Manner};
 
+/// A request as a client sends it.
+static FIRST: Hop = Hop::first();
+
 struct Fixed;
 
 impl Clock for Fixed {
@@ -101,7 +104,7 @@ fn until(what: &'static str, mut is_so: impl FnMut() -> bool) -> impl Future<Out
 
 impl Node {
     async fn subscribe(&self, spec: SessionSpec, deadline: Deadline) -> Result<Subscribed, Error> {
-        self.ownership.subscribe(Some(id()), spec, deadline).await
+        self.ownership.subscribe(id(), spec, deadline, &FIRST).await
     }
 
     async fn subscribed(&self) -> Subscribed {
@@ -112,14 +115,14 @@ impl Node {
         let ownership = self.ownership.clone();
         tokio::spawn(async move {
             let spec = spec(&["orders"]);
-            ownership.subscribe(Some(id()), spec, in_time()).await
+            ownership.subscribe(id(), spec, in_time(), &FIRST).await
         })
     }
 
     /// A request that takes this long; answers the epoch that served it.
     async fn request(&self, takes: Duration, deadline: Deadline) -> Result<u64, Error> {
         let call = |session: fake::FakeSession| async move { session.work(takes).await };
-        self.ownership.with(&id(), deadline, call).await
+        self.ownership.with(&id(), deadline, &FIRST, call).await
     }
 
     /// Gives the session a new epoch that its node did not ask for.

@@ -7,15 +7,15 @@ async fn without_a_quorum_nothing_changes_and_nothing_is_denied() {
     let node = node();
     node.subscribed().await;
     node.registry.set_quorum_for_tests(false);
-    let delete = node.ownership.delete(&id(), in_time()).await;
+    let delete = node.ownership.delete(&id(), in_time(), &FIRST).await;
     assert_eq!(delete, Err(Error::NoQuorum));
     assert_eq!(node.request(Duration::ZERO, in_time()).await, Ok(1));
     let unknown = "unknown".parse().unwrap();
-    let described = node.ownership.describe(&unknown, in_time()).await;
+    let described = node.ownership.describe(&unknown, in_time(), &FIRST).await;
     assert_eq!(described.unwrap_err(), Error::NoQuorum);
     let new = node
         .ownership
-        .subscribe(None, spec(&["orders"]), in_time())
+        .subscribe(ConsumerId::random(), spec(&["orders"]), in_time(), &FIRST)
         .await;
     assert_eq!(new.unwrap_err(), Error::NoQuorum);
     assert_eq!(node.host.openings(), 1);
@@ -42,13 +42,21 @@ async fn an_expiry_without_a_quorum_reaches_the_registry_later() {
 async fn a_description_shows_a_session_that_does_not_run() {
     let node = node();
     node.subscribed().await;
-    let described = node.ownership.describe(&id(), in_time()).await.unwrap();
+    let described = node
+        .ownership
+        .describe(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
     assert_eq!(
         described.snapshot.map(|s| s.claim),
         Some(described.view.claim())
     );
     node.host.vanish(&id(), sluice_actors::Error::NotHere);
-    let described = node.ownership.describe(&id(), in_time()).await.unwrap();
+    let described = node
+        .ownership
+        .describe(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
     assert!(described.snapshot.is_none());
     assert!(described.view.is_active());
 }
@@ -57,9 +65,9 @@ async fn a_description_shows_a_session_that_does_not_run() {
 async fn the_list_comes_in_pages() {
     let node = node();
     for name in ["a", "b", "c"] {
-        let id = Some(name.parse().unwrap());
+        let id = name.parse().unwrap();
         node.ownership
-            .subscribe(id, spec(&["orders"]), in_time())
+            .subscribe(id, spec(&["orders"]), in_time(), &FIRST)
             .await
             .unwrap();
     }
@@ -101,7 +109,7 @@ async fn a_shutdown_ends_the_sessions_and_takes_no_more() {
     let late = node.request(Duration::ZERO, in_time()).await;
     assert_eq!(late, Err(Error::ShuttingDown));
     assert_eq!(
-        ownership.delete(&id, in_time()).await,
+        ownership.delete(&id, in_time(), &FIRST).await,
         Err(Error::ShuttingDown)
     );
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -115,7 +123,10 @@ async fn a_shutdown_lets_a_delete_leave_the_group() {
         ..Manner::default()
     });
     node.subscribed().await;
-    node.ownership.delete(&id(), in_time()).await.unwrap();
+    node.ownership
+        .delete(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
     node.ownership.shutdown(within(10_000)).await;
     assert_eq!(node.host.epochs(&id(), Done::Left), [1]);
     assert!(node.is_free());
@@ -129,7 +140,9 @@ async fn the_embedded_broker_is_spared_other_strategies() {
         assignment_strategy: AssignmentStrategy::Range,
         ..spec(&["orders"])
     };
-    let refused = ownership.subscribe(None, range, in_time()).await;
+    let refused = ownership
+        .subscribe(ConsumerId::random(), range, in_time(), &FIRST)
+        .await;
     assert!(matches!(
         refused,
         Err(Error::Session(sluice_actors::Error::Unsupported(_)))

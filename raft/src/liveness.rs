@@ -107,8 +107,8 @@ impl Liveness {
         self.grants.confirmed(asked_at);
     }
 
-    /// A heartbeat has come. It says whether its node reaches Kafka, which those that cannot do
-    /// are given no sessions for.
+    /// A heartbeat has come, as a node sends them once it is registered. It says whether the node
+    /// reaches Kafka: one that does not is given sessions only if no other can take them.
     pub fn heartbeat(
         &mut self,
         registry: &Registry,

@@ -8,7 +8,7 @@ use sluice_types::{ConsumerId, Epoch, NodeId};
 use crate::failover::{Failover, Pace};
 use crate::lease::Lease;
 use crate::liveness::{Liveness, Timing};
-use crate::registry::tests::{node, registration, run};
+use crate::registry::tests::{node as first_run, registration, run};
 use crate::{Command, Moment, Registry};
 
 /// A leadership, which may be over without its holder knowing.
@@ -28,6 +28,8 @@ pub(super) struct Process {
     pub(super) applied: usize,
     pub(super) registry: Registry,
     pub(super) lease: Lease,
+    /// Whom it sends its heartbeats to.
+    pub(super) believes: usize,
     pub(super) handles: BTreeMap<ConsumerId, Epoch>,
     pub(super) used: BTreeSet<(ConsumerId, Epoch)>,
     pub(super) lead: Option<Lead>,
@@ -42,6 +44,7 @@ impl Process {
             applied,
             registry,
             lease: Lease::default(),
+            believes: 0,
             handles: BTreeMap::new(),
             used: BTreeSet::new(),
             lead: None,
@@ -91,6 +94,6 @@ impl Process {
     }
 }
 
-pub(super) fn name(index: usize) -> NodeId {
-    node(["a", "b", "c"][index])
+pub(super) fn node(index: usize) -> NodeId {
+    first_run(["a", "b", "c"][index])
 }

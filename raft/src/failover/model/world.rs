@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sluice_types::{ConsumerId, Epoch, Mode, NodeId, Timestamp};
+use sluice_types::{ConsumerId, Epoch, Mode, NodeId, NodeName, Timestamp};
 
 use super::Action;
-use super::process::{Process, name};
+use super::process::{Process, node};
 use crate::liveness::{Answer, Probe};
 use crate::placement::Loads;
 use crate::registry::tests::{
@@ -63,7 +63,9 @@ pub(super) struct World {
     /// What a node finds on its disk when it starts.
     disks: Vec<(usize, Registry)>,
     is_cut: [bool; NODES],
+    is_parted: [bool; NODES],
     is_walled: [bool; NODES],
+    is_lagging: [bool; NODES],
     leader: usize,
     term: u64,
     leaderless: u64,
@@ -80,7 +82,7 @@ impl World {
         let truth = registry_of(&["a", "b", "c"]);
         let process = |index: usize| {
             let origin = 1_000_000 * (index as u64 + 1);
-            Process::new(name(index), origin, 0, truth.clone())
+            Process::new(node(index), origin, 0, truth.clone())
         };
         let mut world = Self {
             now: 0,
@@ -92,7 +94,9 @@ impl World {
             disks: vec![(0, truth.clone()); NODES],
             truth,
             is_cut: [false; NODES],
+            is_parted: [false; NODES],
             is_walled: [false; NODES],
+            is_lagging: [false; NODES],
             leader: 0,
             term: 0,
             leaderless: 0,
@@ -107,6 +111,13 @@ impl World {
             },
         };
         world.elect(0);
+        // Half of the sessions are there, and assigned ones at that: they are the harder ones.
+        for session in 0..SESSIONS / 2 {
+            world.stamps += 1;
+            let name = session_name(session);
+            world.commit(create_on(node(session + 1), &name, world.stamps));
+            world.commit(make_assigned(&name, 1));
+        }
         world
     }
 
@@ -127,7 +138,14 @@ impl World {
             Action::Freeze(node) => self.freeze(node, true),
             Action::Thaw(node) => self.freeze(node, false),
             Action::Cut(node) => self.is_cut[node] = true,
-            Action::Heal(node) => (self.is_cut[node], self.is_walled[node]) = (false, false),
+            Action::Part(node) => self.is_parted[node] = true,
+            Action::Lag(node) => self.is_lagging[node] = true,
+            Action::Heal(node) => {
+                self.is_cut[node] = false;
+                self.is_parted[node] = false;
+                self.is_walled[node] = false;
+                self.is_lagging[node] = false;
+            }
             Action::Elect(node) => self.elect(node),
             Action::Firewall(node) => self.is_walled[node] = true,
             Action::Create(session) => {
@@ -150,6 +168,12 @@ impl World {
                     });
                 }
             }
+            Action::CrashWhileAssigning(session) => {
+                (0..3).for_each(|_| self.act(&Action::Assign(session)));
+                if let Some((owner, _)) = self.runs(session) {
+                    self.act(&Action::Crash(owner));
+                }
+            }
             Action::HandOver(session, to) => self.hand_over(session, to),
             Action::Fail(session) => {
                 if let Some((owner, _)) = self.runs(session)
@@ -168,16 +192,18 @@ impl World {
         self.is_calm = true;
     }
 
-    /// Ends the trouble, except that one node may stay down, and lets the cluster settle.
-    pub(super) fn recover(&mut self, keeps_one_down: bool) {
+    /// Ends the trouble, except that one node may stay dead, frozen or cut off, and lets the cluster
+    /// settle.
+    pub(super) fn recover(&mut self, keeps_one_in_trouble: bool) {
         self.calm();
-        let down = self.processes.iter().position(Option::is_none);
-        for node in 0..NODES {
+        self.is_parted = [false; NODES];
+        self.is_walled = [false; NODES];
+        self.is_lagging = [false; NODES];
+        let kept = (0..NODES).find(|node| keeps_one_in_trouble && !self.takes_part(*node));
+        for node in (0..NODES).filter(|node| Some(*node) != kept) {
             self.act(&Action::Heal(node));
             self.act(&Action::Thaw(node));
-            if !(keeps_one_down && down == Some(node)) {
-                self.start(node);
-            }
+            self.start(node);
         }
         for step in 0..400 {
             if step % 20 == 0 {
@@ -222,6 +248,7 @@ impl World {
                 self.live(node);
             }
         }
+        (0..SESSIONS).for_each(|session| self.assert_served_once(&id(&session_name(session))));
     }
 
     /// One turn of a process.
@@ -236,21 +263,19 @@ impl World {
             self.plan(node);
         }
         // A leadership that is over is noticed at some time.
-        let (term, is_noticed) = (self.term, self.chance(8) == 0);
+        let (term, is_noticed) = (self.term, self.is_calm || self.chance(60) == 0);
         if let Some(process) = &mut self.processes[node] {
             process.lead.take_if(|lead| lead.term != term && is_noticed);
         }
     }
 
     fn catch_up(&mut self, node: usize) {
-        if self.is_cut[node] {
+        if self.is_cut[node] || self.is_parted[node] {
             return;
         }
-        let is_slow = !self.is_calm && self.chance(4) == 0;
-        let more = if is_slow {
-            self.chance(3) as usize
-        } else {
-            usize::MAX
+        let more = match self.is_lagging[node] {
+            true => usize::from(self.chance(20) == 0),
+            false => usize::MAX,
         };
         if let Some(process) = &mut self.processes[node] {
             let up_to = process.applied.saturating_add(more).min(self.log.len());
@@ -285,7 +310,9 @@ impl World {
             if session.is_deleting() {
                 let at = Timestamp::from_millis(0);
                 let claim = session.claim();
-                self.ask_sometimes(Command::Gone { claim, at });
+                if self.chance(5) == 0 {
+                    self.ask_sometimes(Command::Gone { claim, at });
+                }
             } else if process.used.contains(&key) {
                 if !process.handles.contains_key(&session.id) {
                     let owner = process.id.clone();
@@ -311,22 +338,23 @@ impl World {
         if !self.assigned.contains(&key) {
             return;
         }
-        let others = self.processes.iter().flatten().chain(&self.ghosts);
-        for other in others.filter(|other| other.id != opener) {
-            let Some(epoch) = other.may_serve(&key.0, self.now) else {
-                continue;
-            };
-            assert!(
-                !self.assigned.contains(&(key.0.clone(), epoch)),
-                "{opener:?} opens {key:?} while {:?} may serve it at {epoch}",
-                other.id
-            );
-        }
         let before = self
             .openings
             .iter()
             .filter(|(opened, by)| opened.0 == key.0 && **by != opener);
+        self.assert_served_once(&key.0);
         self.met.takeovers_of_assigned += usize::from(before.count() > 0);
+    }
+
+    /// Of all processes, crashed ones included since nobody can know, one at most may serve an
+    /// assigned session.
+    fn assert_served_once(&self, id: &ConsumerId) {
+        let all = self.processes.iter().flatten().chain(&self.ghosts);
+        let servers: Vec<(&NodeId, Epoch)> = all
+            .filter_map(|process| Some((&process.id, process.may_serve(id, self.now)?)))
+            .filter(|(_, epoch)| self.assigned.contains(&(id.clone(), *epoch)))
+            .collect();
+        assert!(servers.len() < 2, "{id:?} is served by {servers:?}");
     }
 
     fn begin_anew(&mut self, node: usize) {
@@ -337,14 +365,15 @@ impl World {
     }
 
     fn beat(&mut self, node: usize) {
-        let to = match self.is_calm || self.chance(8) > 0 {
-            true => self.leader,
-            false => self.chance(NODES as u64) as usize,
-        };
+        let (leader, learns) = (self.leader, self.is_calm || self.chance(12) == 0);
+        if let Some(process) = self.processes[node].as_mut().filter(|_| learns) {
+            process.believes = leader;
+        }
         let is_registered =
             |process: &&Process| process.registry.state_of(&process.id) != NodeState::Dead;
         if let Some(process) = self.processes[node].as_ref().filter(is_registered) {
-            let (from, sent_at) = (process.id.clone(), process.clock(self.now));
+            let (from, to) = (process.id.clone(), process.believes);
+            let sent_at = process.clock(self.now);
             self.send(Message::Heartbeat { from, to, sent_at });
         }
     }
@@ -404,7 +433,7 @@ impl World {
     }
 
     fn probe(&self, probed: &NodeId) -> Probe {
-        let node = (0..NODES).find(|node| name(*node).name == probed.name);
+        let node = (0..NODES).find(|node| node_name(*node) == probed.name);
         match node {
             Some(node) if self.is_walled[node] => Probe::Refused,
             Some(node) if self.is_cut[node] => Probe::Unknown,
@@ -555,7 +584,7 @@ impl World {
             return;
         }
         self.met.incarnations += 1;
-        let id = run(name(node).name.as_str(), self.met.incarnations);
+        let id = run(node_name(node).as_str(), self.met.incarnations);
         let (applied, registry) = self.disks[node].clone();
         // A machine that starts anew has a new clock.
         let origin = self.chance(1_000_000);
@@ -588,7 +617,7 @@ impl World {
         let Some(process) = self.processes[owner].as_mut().filter(|p| !p.is_frozen) else {
             return;
         };
-        let Some(taker) = process.registry.node(&name(to).name) else {
+        let Some(taker) = process.registry.node(&node_name(to)) else {
             return;
         };
         process.handles.remove(&id(&session_name(session)));
@@ -602,7 +631,7 @@ impl World {
     }
 
     fn change(&mut self, node: usize, to: NodeState) {
-        let Some(known) = self.truth.node(&name(node).name) else {
+        let Some(known) = self.truth.node(&node_name(node)) else {
             return;
         };
         if known.state != NodeState::Dead && known.state != to {
@@ -647,7 +676,8 @@ impl World {
     }
 
     fn takes_part(&self, node: usize) -> bool {
-        !self.is_cut[node] && self.processes[node].as_ref().is_some_and(|p| !p.is_frozen)
+        let is_apart = self.is_cut[node] || self.is_parted[node];
+        !is_apart && self.processes[node].as_ref().is_some_and(|p| !p.is_frozen)
     }
 
     fn has_majority(&self) -> bool {
@@ -670,6 +700,10 @@ impl World {
         self.random ^= self.random << 17;
         (self.random >> 16) % limit
     }
+}
+
+fn node_name(index: usize) -> NodeName {
+    node(index).name
 }
 
 fn session_name(index: usize) -> String {

@@ -49,6 +49,8 @@ fn any_action() -> impl Strategy<Value = Action> {
     let session = 0..world::SESSIONS;
     prop_oneof![
         10 => (1..30_u8).prop_map(Action::Pass),
+        // Long enough for a silence to become a death, and for what follows.
+        2 => (120..180_u8).prop_map(Action::Pass),
         2 => node.clone().prop_map(Action::Crash),
         3 => node.clone().prop_map(Action::Start),
         2 => node.clone().prop_map(Action::Freeze),

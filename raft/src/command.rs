@@ -116,6 +116,15 @@ pub enum Command {
         /// The version that is active from now on.
         to: Version,
     },
+    /// Begins a new generation of the cluster, from what one node has left after a majority was
+    /// lost. Ends every ownership and forgets every node: what the former members claim holds no
+    /// longer.
+    Recover {
+        /// The generation that begins, larger than that of any before.
+        generation: u32,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A session to be.

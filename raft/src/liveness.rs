@@ -69,7 +69,7 @@ struct Facts {
     probed_at: Option<Moment>,
     refusals: u32,
     is_connected: bool,
-    reaches_kafka: bool,
+    is_ready: bool,
 }
 
 /// The facts of one term of leadership.
@@ -107,13 +107,14 @@ impl Liveness {
         self.grants.confirmed(asked_at);
     }
 
-    /// A heartbeat has come. It says whether its node reaches Kafka, which those that cannot do
-    /// are given no sessions for.
+    /// A heartbeat has come, as a node sends them once it is registered. It says whether the node
+    /// can open sessions, that is, reaches Kafka and has a replica that keeps up: one that cannot is
+    /// given sessions only if no other can take them.
     pub fn heartbeat(
         &mut self,
         registry: &Registry,
         node: &NodeId,
-        reaches_kafka: bool,
+        is_ready: bool,
         now: Moment,
     ) -> Answer {
         if registry.state_of(node) == NodeState::Dead {
@@ -127,7 +128,7 @@ impl Liveness {
         facts.received_at = Some(now);
         facts.refusals = 0;
         facts.is_connected = true;
-        facts.reaches_kafka = reaches_kafka;
+        facts.is_ready = is_ready;
         match self.grants.grant(node, now) {
             Some(lease) => Answer::Granted(lease),
             None => Answer::NoQuorum,
@@ -199,7 +200,7 @@ impl Liveness {
     /// Whether the node can open sessions. One that has just registered is taken to: it does so
     /// when it has caught up.
     pub fn is_ready(&self, node: &NodeId) -> bool {
-        self.nodes.get(node).is_none_or(|facts| facts.reaches_kafka)
+        self.nodes.get(node).is_none_or(|facts| facts.is_ready)
     }
 
     /// When the last lease that an ended incarnation can hold has run out.
@@ -219,7 +220,7 @@ impl Liveness {
             probed_at: None,
             refusals: 0,
             is_connected: false,
-            reaches_kafka: true,
+            is_ready: true,
         })
     }
 }

@@ -1,16 +1,22 @@
 //! What the leader does for itself and for others.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openraft::ChangeMembers;
 use openraft::error::{CheckIsLeaderError, RaftError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Timing;
 use crate::net::frame::ResponseV1;
 use crate::store::next_index;
 use crate::types::{Member, Raft};
 use crate::{Command, Outcome, RaftId};
+
+/// How long a change of the members may take. One that takes longer is begun anew, from what has
+/// become of it.
+const CHANGE: Duration = Duration::from_secs(5);
 
 /// A leader, and where it is.
 pub(crate) type Leader = (RaftId, Member);
@@ -37,6 +43,17 @@ pub(crate) enum ReadIndex {
     NotLeader(Option<Leader>),
     /// No majority answers.
     NoQuorum,
+}
+
+/// What became of a request to be taken in.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// The member takes part.
+    Welcome,
+    /// This member does not lead.
+    NotLeader(Option<Leader>),
+    /// Not now: another change is under way, or no majority answers.
+    NotNow,
 }
 
 /// The leader's side of the registry; of use only while this member leads.
@@ -128,6 +145,56 @@ impl Leading {
         }
     }
 
+    /// Takes a member in, as a learner, or notes where it is now.
+    pub(crate) async fn admit(&self, id: RaftId, member: Member) -> Admitted {
+        if !self.leads() {
+            return Admitted::NotLeader(self.leader());
+        }
+        let known = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            metrics
+                .membership_config
+                .membership()
+                .get_node(&id)
+                .cloned()
+        };
+        if known.as_ref() == Some(&member) {
+            return Admitted::Welcome;
+        }
+        tracing::info!(raft_id = %id, name = member.name, address = member.address, "taking a member in");
+        let nodes = BTreeMap::from([(id, member)]);
+        let change = match known {
+            None => ChangeMembers::AddNodes(nodes),
+            Some(_) => ChangeMembers::SetNodes(nodes),
+        };
+        match self.change(change).await {
+            Ok(()) => Admitted::Welcome,
+            Err(error) => {
+                tracing::info!(raft_id = %id, error, "member not taken in now");
+                Admitted::NotNow
+            }
+        }
+    }
+
+    /// Has the members changed. What is given up amid the change may come about nevertheless.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub(crate) async fn change(&self, change: ChangeMembers<RaftId, Member>) -> Result<(), String> {
+        // Into the log of a leader that is cut off it must not come.
+        match self.read_index(Instant::now() + CHANGE).await {
+            ReadIndex::Next(_) => {}
+            ReadIndex::NotLeader(_) => return Err("this member does not lead".to_owned()),
+            ReadIndex::NoQuorum => return Err("no majority answers".to_owned()),
+        }
+        match timeout(CHANGE, self.raft.change_membership(change, true)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it takes too long".to_owned()),
+        }
+    }
+
     fn is_confirmed(&self) -> bool {
         let term = self.raft.metrics().borrow().current_term;
         let confirmed = *self
@@ -163,6 +230,16 @@ impl From<Proposed> for ResponseV1 {
             Proposed::NotLeader(leader) => not_leader(leader),
             Proposed::NoQuorum => Self::NoQuorum,
             Proposed::Unknown => Self::OutcomeUnknown,
+        }
+    }
+}
+
+impl From<Admitted> for ResponseV1 {
+    fn from(admitted: Admitted) -> Self {
+        match admitted {
+            Admitted::Welcome => Self::Welcome,
+            Admitted::NotLeader(leader) => not_leader(leader),
+            Admitted::NotNow => Self::NoQuorum,
         }
     }
 }

@@ -15,10 +15,16 @@
 //! ```
 //!
 //! A cluster of one is the same, with nobody to ask.
+//!
+//! `attending.rs` looks who takes part, now and then: who is in no cluster does what
+//! `formation.rs` says, the leader what `membership.rs` says. Both are pure.
 
 mod asking;
+mod attending;
+mod formation;
 mod identity;
 mod leading;
+mod membership;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -88,7 +94,11 @@ pub struct ConsensusStatus {
 pub struct Consensus {
     raft: Raft,
     identity: Arc<Identity>,
+    leading: Leading,
+    peers: Peers,
     server: Server,
+    cluster_name: String,
+    timing: Timing,
     registry: RegistryHandle,
     replica: Arc<Replica>,
     member: Member,
@@ -122,11 +132,22 @@ impl Consensus {
         let raft = raft.map_err(|error| StartError::Stopped(error.to_string()))?;
         tracing::info!(%raft_id, cluster = ?identity.cluster(), "consensus started");
         let leading = Leading::new(raft.clone(), &options.timing);
-        let asking = Asking::new(leading.clone(), peers, replica.clone(), &options.timing);
+        let asking = Asking::new(
+            leading.clone(),
+            peers.clone(),
+            replica.clone(),
+            &options.timing,
+        );
+        let name = options.cluster_name.clone();
+        let member = options.member.clone();
         Ok(Self {
             raft,
-            server: Server::new(identity.clone(), leading),
+            server: Server::new(identity.clone(), name, member, leading.clone()),
             identity,
+            leading,
+            peers,
+            cluster_name: options.cluster_name,
+            timing: options.timing,
             registry: RegistryHandle::replicated(replica.clone(), asking),
             replica,
             member: options.member,

@@ -24,6 +24,8 @@ const SNAPSHOT_PART: u64 = 1 << 20;
 pub struct Options {
     /// The directory of its volume; made if it is not there.
     pub data_dir: PathBuf,
+    /// What people call the cluster: members of different names do not come together.
+    pub cluster_name: String,
     /// What others are told of it.
     pub member: Member,
     /// Its number among the nodes, from 0: the lower, the sooner it stands for election.
@@ -38,6 +40,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("data_dir", &self.data_dir)
+            .field("cluster_name", &self.cluster_name)
             .field("member", &self.member)
             .field("ordinal", &self.ordinal)
             .field("timing", &self.timing)
@@ -67,6 +70,10 @@ pub struct Timing {
     pub snapshot_part: Duration,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
+    /// Between two looks at who takes part.
+    pub attendance: Duration,
+    /// How long a learner may be away before it is forgotten.
+    pub forget_after: Duration,
 }
 
 impl Default for Timing {
@@ -78,6 +85,8 @@ impl Default for Timing {
             patience: Duration::from_secs(3),
             snapshot_part: Duration::from_secs(10),
             snapshot_every: 5_000,
+            attendance: Duration::from_millis(500),
+            forget_after: Duration::from_secs(600),
         }
     }
 }

@@ -180,4 +180,6 @@ fn home<'a>(registry: &'a Registry, session: &SessionView) -> Option<&'a NodeId>
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

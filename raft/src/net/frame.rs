@@ -60,6 +60,32 @@ pub(crate) enum QuestionV1 {
         /// How long the sender waits, milliseconds.
         wait: u32,
     },
+    /// Asks who is there, by whoever has the address.
+    Who {
+        /// What people call the cluster that the sender is meant for.
+        name: String,
+    },
+    /// Asks the leader to take the sender in, or to note its new address.
+    Join {
+        /// As in [`Self::Who`].
+        name: String,
+        /// Where the sender is.
+        member: MemberV1,
+    },
+}
+
+impl QuestionV1 {
+    /// What a member may ask before it belongs to a cluster: the name that it goes by.
+    pub(crate) fn introduction(&self) -> Option<&str> {
+        match self {
+            Self::Who { name } | Self::Join { name, .. } => Some(name),
+            Self::Append { .. }
+            | Self::Vote { .. }
+            | Self::Snapshot { .. }
+            | Self::Propose { .. }
+            | Self::ReadIndex { .. } => None,
+        }
+    }
 }
 
 /// What a member answers. Append-only.
@@ -95,6 +121,19 @@ pub(crate) enum ResponseV1 {
     OutcomeUnknown,
     /// The frame is not for this member, or it cannot be read; nothing was done.
     Refused(RefusalV1),
+    /// Who is there.
+    Here {
+        raft_id: RaftId,
+        member: MemberV1,
+        /// Its cluster, once it has one.
+        cluster: Option<ClusterId>,
+        /// Whether it takes part in the cluster.
+        is_formed: bool,
+        /// The leader, if it knows one.
+        leader: Option<(RaftId, MemberV1)>,
+    },
+    /// The sender takes part from now on.
+    Welcome,
 }
 
 impl Shape for ResponseV1 {
@@ -116,6 +155,9 @@ pub(crate) enum RefusalV1 {
     /// The receiver takes no part any more.
     #[error("it has stopped")]
     Stopped,
+    /// The sender is meant for a cluster of another name.
+    #[error("it is meant for a cluster of another name")]
+    OtherName,
 }
 
 /// Bytes, in one piece.

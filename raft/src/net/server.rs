@@ -12,7 +12,7 @@ use super::frame::{QuestionV1, RefusalV1, RequestV1, ResponseV1};
 use crate::RaftId;
 use crate::consensus::{Identity, Leading};
 use crate::store::codec::{decode, encode};
-use crate::types::ClusterId;
+use crate::types::{ClusterId, Member};
 
 /// Most strangers that are remembered, so that each is logged once.
 const MOST_STRANGERS: usize = 256;
@@ -20,14 +20,25 @@ const MOST_STRANGERS: usize = 256;
 /// Answers the frames of other members.
 pub(crate) struct Server {
     identity: Arc<Identity>,
+    /// What people call the cluster.
+    name: String,
+    /// Where this member is.
+    member: Member,
     leading: Leading,
     strangers: Mutex<HashSet<(RaftId, Option<ClusterId>, RefusalV1)>>,
 }
 
 impl Server {
-    pub(crate) fn new(identity: Arc<Identity>, leading: Leading) -> Self {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        name: String,
+        member: Member,
+        leading: Leading,
+    ) -> Self {
         Self {
             identity,
+            name,
+            member,
             leading,
             strangers: Mutex::default(),
         }
@@ -53,7 +64,7 @@ impl Server {
             self.log_once(&request, refusal);
             return ResponseV1::Refused(refusal);
         }
-        self.ask_consensus(request.question)
+        self.ask_consensus(request.from, request.question)
             .await
             .unwrap_or(ResponseV1::Refused(RefusalV1::Stopped))
     }
@@ -63,8 +74,13 @@ impl Server {
         if request.to.is_some_and(|to| to != self.identity.raft_id()) {
             return Err(RefusalV1::OtherMember);
         }
+        let introduction = request.question.introduction();
+        if introduction.is_some_and(|name| name != self.name) {
+            return Err(RefusalV1::OtherName);
+        }
         match (request.cluster, self.identity.cluster()) {
             (Some(theirs), Some(ours)) if theirs == ours => Ok(()),
+            (None, _) | (_, None) if introduction.is_some() => Ok(()),
             // The id of a new volume is known to those only whom this process has told it: they
             // take it into their cluster.
             (Some(theirs), None) if request.to.is_some() => {
@@ -94,7 +110,7 @@ impl Server {
     }
 
     /// Fails if the consensus has stopped.
-    async fn ask_consensus(&self, question: QuestionV1) -> Option<ResponseV1> {
+    async fn ask_consensus(&self, from: RaftId, question: QuestionV1) -> Option<ResponseV1> {
         let raft = self.leading.raft();
         let within = |wait: u32| Instant::now() + Duration::from_millis(wait.into());
         Some(match question {
@@ -149,6 +165,17 @@ impl Server {
                 self.leading.propose(command, within(wait)).await.into()
             }
             QuestionV1::ReadIndex { wait } => self.leading.read_index(within(wait)).await.into(),
+            QuestionV1::Who { .. } => ResponseV1::Here {
+                raft_id: self.identity.raft_id(),
+                member: self.member.clone().into(),
+                cluster: self.identity.cluster(),
+                is_formed: raft.is_initialized().await.ok()?,
+                leader: self
+                    .leading
+                    .leader()
+                    .map(|(id, member)| (id, member.into())),
+            },
+            QuestionV1::Join { member, .. } => self.leading.admit(from, member.into()).await.into(),
         })
     }
 }

@@ -23,6 +23,13 @@ fn request(question: QuestionV1) -> RequestV1 {
     }
 }
 
+fn leader() -> Member {
+    Member {
+        name: "a".to_owned(),
+        address: "a:7000".to_owned(),
+    }
+}
+
 fn meta() -> SnapshotMetaV1 {
     let meta = SnapshotMeta {
         last_log_id: Some(log_id(3, 1000)),
@@ -69,15 +76,24 @@ fn questions() -> Vec<(&'static str, QuestionV1)> {
             },
         ),
         ("ask-read-index", QuestionV1::ReadIndex { wait: 300 }),
+        (
+            "ask-who",
+            QuestionV1::Who {
+                name: "orders".to_owned(),
+            },
+        ),
+        (
+            "ask-join",
+            QuestionV1::Join {
+                name: "orders".to_owned(),
+                member: leader().into(),
+            },
+        ),
     ]
 }
 
 fn answers() -> Vec<(&'static str, ResponseV1)> {
     let outcome = registry_of(&["a"]).apply(create("c", 1));
-    let leader = Member {
-        name: "a".to_owned(),
-        address: "a:7000".to_owned(),
-    };
     vec![
         ("say-appended", ResponseV1::Appended),
         (
@@ -101,12 +117,23 @@ fn answers() -> Vec<(&'static str, ResponseV1)> {
         (
             "say-not-leader",
             ResponseV1::NotLeader {
-                leader: Some((RaftId::from(7), leader.into())),
+                leader: Some((RaftId::from(7), leader().into())),
             },
         ),
         ("say-no-quorum", ResponseV1::NoQuorum),
         ("say-outcome-unknown", ResponseV1::OutcomeUnknown),
         ("say-refused", ResponseV1::Refused(RefusalV1::OtherMember)),
+        (
+            "say-here",
+            ResponseV1::Here {
+                raft_id: RaftId::from(9),
+                member: leader().into(),
+                cluster: None,
+                is_formed: true,
+                leader: Some((RaftId::from(7), leader().into())),
+            },
+        ),
+        ("say-welcome", ResponseV1::Welcome),
     ]
 }
 
@@ -143,7 +170,7 @@ proptest! {
 
     #[test]
     fn no_damage_makes_reading_panic(
-        which in 0..5_usize,
+        which in 0..7_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let mut question = encode(&request(questions().swap_remove(which).1)).unwrap();

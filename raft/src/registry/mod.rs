@@ -78,6 +78,7 @@ pub struct Registry {
     sessions: Sessions,
     graves: Graves,
     nodes: Nodes,
+    generation: u32,
 }
 
 impl Registry {
@@ -113,6 +114,7 @@ impl Registry {
             } => self.nodes.change(&node, revision, to, at).into(),
             Command::RemoveNode { node, at } => self.nodes.remove(&node, at).into(),
             Command::RaiseVersion { to } => self.nodes.raise(to).into(),
+            Command::Recover { generation, at } => self.recover(generation, at),
         }
     }
 
@@ -204,6 +206,22 @@ impl Registry {
         }
     }
 
+    fn recover(&mut self, generation: u32, at: Timestamp) -> Outcome {
+        if generation <= self.generation {
+            return match generation == self.generation {
+                true => Outcome::Applied,
+                false => Outcome::Stale,
+            };
+        }
+        self.generation = generation;
+        self.nodes.clear(at);
+        let claims: Vec<Claim> = self.sessions.after(None).map(|s| s.claim()).collect();
+        for claim in claims {
+            self.sessions.change(&claim, Session::disown);
+        }
+        Outcome::Applied
+    }
+
     /// The session with this id, being deleted or not.
     pub fn session(&self, id: &ConsumerId) -> Option<&SessionView> {
         self.sessions.get(id)
@@ -248,6 +266,11 @@ impl Registry {
     /// The state of one incarnation; of one that the registry does not hold: dead.
     pub fn state_of(&self, node: &NodeId) -> NodeState {
         self.nodes.state(node)
+    }
+
+    /// How often the cluster was begun anew after the loss of a majority.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The version of commands and formats in use.

@@ -91,6 +91,13 @@ impl Nodes {
         }
     }
 
+    /// Forgets every node, as if all had been removed.
+    pub(super) fn clear(&mut self, at: Timestamp) {
+        let nodes = std::mem::take(&mut self.by_name).into_values();
+        self.ended
+            .extend(nodes.map(|node| (node.id.incarnation, at)));
+    }
+
     /// Raises the active version. Nodes that are dead count: one that comes back reads the log.
     pub(super) fn raise(&mut self, to: Version) -> NodeChange {
         if to <= self.active {

@@ -147,6 +147,12 @@ impl Session {
         true
     }
 
+    /// Ends the ownership without another beginning.
+    pub(super) fn disown(&mut self) -> bool {
+        self.begin_epoch();
+        true
+    }
+
     pub(super) fn join(&mut self) -> bool {
         if self.is_deleting() {
             return false;

@@ -1,17 +1,18 @@
 //! Members in one process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::net::links::Network;
 use crate::registry::tests::{create, register};
 use crate::types::Member;
-use crate::{Consensus, Options, Outcome, RegistryHandle, Timing};
+use crate::{Consensus, Options, Outcome, RaftId, RegistryHandle, Timing};
 
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +22,7 @@ pub(super) struct Cluster {
     members: Vec<Option<Arc<Consensus>>>,
     dirs: Vec<TempDir>,
     timing: Timing,
+    attending: Vec<Option<AbortHandle>>,
 }
 
 pub(super) fn address(member: usize) -> String {
@@ -51,6 +53,7 @@ impl Cluster {
             members: vec![None; size],
             dirs: (0..size).map(|_| tempfile::tempdir().unwrap()).collect(),
             timing,
+            attending: vec![None; size],
         };
         for number in 0..size {
             cluster.start(number).await;
@@ -62,6 +65,7 @@ impl Cluster {
         let address = address(number);
         let started = Consensus::start(Options {
             data_dir: self.dirs[number].path().to_owned(),
+            cluster_name: "test".to_owned(),
             member: Member {
                 name: format!("n{number}"),
                 address: address.clone(),
@@ -77,9 +81,45 @@ impl Cluster {
 
     pub(super) async fn stop(&mut self, number: usize) {
         self.network.remove(&address(number));
+        if let Some(attending) = self.attending[number].take() {
+            attending.abort();
+        }
         if let Some(member) = self.members[number].take() {
             member.shutdown().await;
         }
+    }
+
+    /// Lets the member look who takes part; the first so many are the initial voters.
+    pub(super) fn attend(&mut self, number: usize, initial: usize) {
+        let peers: Vec<String> = (0..initial).map(address).collect();
+        let member = Arc::downgrade(self.member(number));
+        let attending = tokio::spawn(async move {
+            if let Some(member) = member.upgrade() {
+                member.attend(&peers).await;
+            }
+        });
+        self.attending[number] = Some(attending.abort_handle());
+    }
+
+    /// Takes the volume away from a member that is stopped.
+    pub(super) fn lose_volume(&mut self, number: usize) {
+        self.dirs[number] = tempfile::tempdir().unwrap();
+    }
+
+    /// Waits until all running members know exactly these as the voters.
+    pub(super) async fn voters(&self, members: &[usize]) {
+        let ids = members.iter().map(|member| self.member(*member).raft_id());
+        let ids: BTreeSet<RaftId> = ids.collect();
+        eventually(&format!("the voters {members:?}"), || async {
+            let running = self.running().into_iter();
+            let mut statuses = running.map(|member| self.member(member).status());
+            let agrees = statuses.all(|status| {
+                let voters: BTreeSet<RaftId> = status.voters.into_iter().collect();
+                voters == ids && status.leader.is_some()
+            });
+            agrees.then_some(())
+        })
+        .await;
     }
 
     pub(super) fn member(&self, number: usize) -> &Arc<Consensus> {

@@ -1,5 +1,6 @@
 //! Several members in one process, over links that can be cut.
 
+mod attendance;
 mod cluster;
 mod strangers;
 

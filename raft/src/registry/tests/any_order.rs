@@ -75,6 +75,10 @@ fn any_node_command() -> impl Strategy<Value = Command> {
         (any_run(), 0..4_u32, state)
             .prop_map(|(node, revision, to)| change_node(node, revision, to)),
         any_run().prop_map(|node| Command::RemoveNode { node, at: time(2) }),
+        (0..3_u32).prop_map(|generation| Command::Recover {
+            generation,
+            at: time(2),
+        }),
         (1..3_u32).prop_map(|to| Command::RaiseVersion {
             to: Version::from_number(to),
         }),

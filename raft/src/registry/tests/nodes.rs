@@ -181,6 +181,29 @@ fn what_exists_is_told_whatever_has_become_of_its_node() {
 }
 
 #[test]
+fn a_new_generation_ends_every_ownership_and_forgets_every_node() {
+    let mut registry = after([create("c", 1), create("d", 2)]);
+    let recover = |generation| Command::Recover {
+        generation,
+        at: time(3),
+    };
+    applied(&mut registry, recover(1));
+    assert_eq!((registry.nodes().count(), registry.generation()), (0, 1));
+    assert_eq!(session(&registry).epoch, epoch(2));
+    let orphaned: Vec<&NodeId> = registry.ended_owners().collect();
+    assert_eq!(orphaned, [&node("a")]);
+    refused(&mut registry, observed(1, 9), Outcome::Stale);
+    refused(&mut registry, register("a", 1), Outcome::NotAlive);
+    refused(&mut registry, recover(1), Outcome::Applied);
+    refused(&mut registry, recover(0), Outcome::Stale);
+    applied(
+        &mut registry,
+        Command::Register(registration(run("a", 2), None)),
+    );
+    done(&mut registry, move_to(run("a", 2), &[claim("c", 2)], None));
+}
+
+#[test]
 fn the_active_version_is_never_above_what_some_node_knows() {
     let knows = |name: &str, version: u32| {
         Command::Register(Registration {

@@ -9,7 +9,7 @@ use sluice_types::{Claim, CreationStamp, Partitions, SessionSpec, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::session::{Ask, Asked, Fate, Finish, Reply, SessionActor};
+use crate::session::{Ask, Asked, Departure, Fate, Finish, Reply, SessionActor};
 use crate::{
     Answer, Assignment, Commit, Committed, Deadline, Error, Poll, Positions, Record, Seek,
     Snapshot, Sought,
@@ -254,9 +254,18 @@ impl SessionHandle {
     /// Last step of a delete: leaves the group and closes the handle. Returns whether the group
     /// was left by the deadline; the handle is closed in either case.
     pub async fn leave(&self, deadline: Deadline) -> bool {
+        self.depart(Departure::Leave, deadline).await
+    }
+
+    /// Closes the handle, whatever becomes of the member. Returns whether that was done by the
+    /// deadline.
+    pub(crate) async fn depart(&self, departure: Departure, deadline: Deadline) -> bool {
         let (reply, done) = oneshot::channel();
-        self.actor
-            .do_send(Ask::Op(Asked::Leave { deadline, reply }));
+        self.actor.do_send(Ask::Op(Asked::Leave {
+            departure,
+            deadline,
+            reply,
+        }));
         matches!(
             timeout_at(deadline.instant() + GRACE, done).await,
             Ok(Ok(true))

@@ -29,4 +29,5 @@ pub use request::{
     Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
     SeekTarget, Snapshot, SnapshotState, Sought,
 };
+pub use session::Departure;
 pub use sessions::Sessions;

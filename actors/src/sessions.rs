@@ -15,7 +15,7 @@ use crate::blocking::Blocking;
 use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
 use crate::kafka::{Closer, Cluster};
 use crate::metrics::Metrics;
-use crate::session::{EndGuard, Environment, Finish, OnEnd, SessionActor};
+use crate::session::{Departure, EndGuard, Environment, Finish, OnEnd, SessionActor};
 use crate::{Authority, Config, Deadline, Error};
 
 /// Ends that may wait for the node; what does not fit is found by comparing what runs.
@@ -203,10 +203,10 @@ impl Sessions {
         backlog
     }
 
-    /// Ends every session: answers its poll, commits what auto-commit owes, leaves its group and
-    /// closes its handle. No session is opened any more. Returns how many handles were not
-    /// closed by the deadline.
-    pub async fn shutdown(&self, deadline: Deadline) -> usize {
+    /// Stops every session: answers its poll, commits what auto-commit owes, lets its member
+    /// depart and closes its handle. No session is opened any more. Returns how many handles were
+    /// not closed by the deadline.
+    pub async fn shutdown(&self, departure: Departure, deadline: Deadline) -> usize {
         let sessions: Vec<SessionHandle> = {
             let running = self.running();
             self.0.stopping.store(true, Ordering::Release);
@@ -214,7 +214,7 @@ impl Sessions {
         };
         join_all(sessions.iter().map(|session| async move {
             session.finish_because(Finish::NodeStops, deadline).await;
-            session.leave(deadline).await
+            session.depart(departure, deadline).await
         }))
         .await;
         self.0.env.closer.drained(deadline.instant()).await

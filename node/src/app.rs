@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App as ActixApp, HttpServer};
+use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, Sessions};
-use sluice_raft::RegistryHandle;
+use sluice_raft::{NodeAddress, StoreFailed};
 use sluice_types::{Clock, Incarnation, NodeId, SystemClock};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use crate::api::{self, Draining, Port, State};
+use crate::cluster::{Introduction, Seat};
 use crate::config::Config;
 use crate::metrics::HttpMetrics;
 use crate::ownership::{Ownership, RegistryAuthority};
@@ -30,6 +31,9 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// How long closing a Kafka handle may take before it is given up.
 const CLOSE_HANDLE: Duration = Duration::from_secs(5);
+
+/// The address of a node that has no internal port. It is alone, and nobody looks for it there.
+const NOWHERE: &str = "localhost:1";
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -48,6 +52,12 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The node cannot take part in its cluster, because of its volume for instance.
+    #[error("the registry cannot start")]
+    Registry(#[source] sluice_raft::StartError),
+    /// The address that other nodes are to reach this one at is none.
+    #[error("other nodes cannot be told where this one is")]
+    Advertise(#[source] sluice_raft::InvalidAddress),
     /// The sessions' part did not start, because of a librdkafka property for instance.
     #[error("sessions cannot start")]
     Sessions(#[source] sluice_actors::Error),
@@ -87,10 +97,13 @@ pub struct Running {
     pub http: Vec<SocketAddr>,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where other nodes connect.
+    pub internal: Option<SocketAddr>,
     /// The sessions that run here.
     pub sessions: Sessions,
     /// The sessions of the cluster.
     pub ownership: Ownership,
+    seat: Seat,
     draining: Draining,
     servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
     drain_timeout: Duration,
@@ -104,6 +117,7 @@ impl App {
     pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
         let http = listen_all(&config.http.bind)?;
         let admin = listen(config.admin.bind)?;
+        let internal = config.cluster.bind.map(listen).transpose()?;
         let http_addresses = local_addresses(&http, &config.http.bind)?;
         let admin_address = local_address(&admin, config.admin.bind)?;
 
@@ -113,7 +127,26 @@ impl App {
         };
         let metrics = prometheus::Registry::new();
         let http_metrics = HttpMetrics::register(&metrics).map_err(StartError::Metrics)?;
-        let registry = RegistryHandle::in_memory();
+        let secrets = config.cluster.secrets.clone();
+        let badge = Badge::new(config.cluster.id.clone(), node.clone(), secrets);
+        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
+        let internal_address = match (&internal, config.cluster.bind) {
+            (Some(listener), Some(asked)) => Some(local_address(listener, asked)?),
+            _ => None,
+        };
+        let capacity = threads::session_limit(&config).get();
+        let me = Introduction {
+            node: node.clone(),
+            address: advertised(&config, internal_address)?,
+            capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
+        };
+        let mut seat = match &config.cluster.data_dir {
+            Some(data_dir) => Seat::open(&config.cluster, data_dir, &me, peers.clone())
+                .await
+                .map_err(StartError::Registry)?,
+            None => Seat::alone(),
+        };
+        let registry = seat.registry();
         let authority = Arc::new(RegistryAuthority::new(registry.clone(), node.clone()));
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
@@ -132,27 +165,43 @@ impl App {
         .with_embedded_broker(options.embedded_broker);
 
         let draining = Draining::default();
-        let secrets = config.cluster.secrets.clone();
-        let badge = Badge::new(config.cluster.id.clone(), node.clone(), secrets);
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
-            peers: Peers::new(badge.clone()).map_err(StartError::Peers)?,
+            peers,
             badge,
+            consensus: seat.consensus(),
+            joined: seat.joined(),
             fates: Fates::default(),
             strangers: Strangers::default(),
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             http_metrics,
             metrics,
             draining: draining.clone(),
         });
-        let servers = [
-            serve(http, &config, cores(), Port::Client, &state),
-            serve(vec![admin], &config, 1, Port::Admin, &state),
+        let client = |app: &mut web::ServiceConfig, state: &_| {
+            api::configure(app, Port::Client, state);
+        };
+        let operator = |app: &mut web::ServiceConfig, state: &_| {
+            api::configure(app, Port::Admin, state);
+        };
+        let mut servers = vec![
+            serve(http, &config, cores(), &state, client),
+            serve(vec![admin], &config, 1, &state, operator),
         ];
+        if let Some(internal) = internal {
+            let listeners = vec![internal];
+            servers.push(serve(
+                listeners,
+                &config,
+                cores(),
+                &state,
+                api::configure_peers,
+            ));
+        }
         let mut running = Vec::new();
         for server in servers {
             let server = server.map_err(|source| StartError::Bind {
@@ -161,13 +210,17 @@ impl App {
             })?;
             running.push((server.handle(), tokio::spawn(server)));
         }
+        let contacts = config.cluster.peers.iter().map(ToString::to_string);
+        seat.attend(contacts.collect(), me, options.clock);
         let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
         tracing::info!(http = http.join(","), admin = %admin_address, "listening");
         Ok(Running {
             http: http_addresses,
             admin: admin_address,
+            internal: internal_address,
             sessions,
             ownership,
+            seat,
             draining,
             servers: running,
             drain_timeout: config.drain.timeout,
@@ -197,7 +250,13 @@ impl Running {
         if timeout_at(all.instant(), closed).await.is_err() {
             tracing::warn!("not all connections closed before the drain timeout");
         }
+        self.seat.leave().await;
         tracing::info!("stopped");
+    }
+
+    /// Waits until the node cannot go on, because its volume has failed.
+    pub async fn failed(&self) -> StoreFailed {
+        self.seat.failed().await
     }
 }
 
@@ -215,6 +274,18 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
     }
 }
 
+/// Where other nodes find this one.
+fn advertised(config: &Config, bound: Option<SocketAddr>) -> Result<NodeAddress, StartError> {
+    let name = &config.cluster.name;
+    let address = match (&config.cluster.advertise, bound) {
+        (Some(advertised), _) => advertised.to_string(),
+        (None, Some(bound)) if bound.ip().is_unspecified() => format!("{name}:{}", bound.port()),
+        (None, Some(bound)) => bound.to_string(),
+        (None, None) => NOWHERE.to_owned(),
+    };
+    address.parse().map_err(StartError::Advertise)
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
@@ -223,28 +294,27 @@ fn serve(
     listeners: Vec<TcpListener>,
     config: &Config,
     workers: usize,
-    port: Port,
     state: &Arc<State>,
+    routes: impl Fn(&mut web::ServiceConfig, &Arc<State>) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let state = Arc::clone(state);
-    let mut server = HttpServer::new(move || {
-        ActixApp::new().configure(|config| api::configure(config, port, &state))
-    })
-    .workers(workers)
-    .keep_alive(config.http.keep_alive)
-    .client_request_timeout(config.http.header_timeout)
-    .client_disconnect_timeout(CLOSING)
-    // A client that hangs up drops the handler's future, and a poll then takes nothing.
-    .h1_allow_half_closed(false)
-    .tcp_nodelay(true)
-    .shutdown_timeout(CLOSING.as_secs())
-    .disable_signals()
-    .on_connect(|connection, _| {
-        if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
-            // Best effort: it only makes the end of a stalled connection come sooner.
-            let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        }
-    });
+    let mut server =
+        HttpServer::new(move || ActixApp::new().configure(|config| routes(config, &state)))
+            .workers(workers)
+            .keep_alive(config.http.keep_alive)
+            .client_request_timeout(config.http.header_timeout)
+            .client_disconnect_timeout(CLOSING)
+            // A client that hangs up drops the handler's future, and a poll then takes nothing.
+            .h1_allow_half_closed(false)
+            .tcp_nodelay(true)
+            .shutdown_timeout(CLOSING.as_secs())
+            .disable_signals()
+            .on_connect(|connection, _| {
+                if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+                    // Best effort: it only makes the end of a stalled connection come sooner.
+                    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+                }
+            });
     for listener in listeners {
         server = server.listen(listener)?;
     }

@@ -13,6 +13,9 @@ use crate::{dev, shutdown, telemetry};
 /// The configuration or the command line is wrong.
 const EXIT_USAGE: u8 = 64;
 
+/// The volume failed: `EX_IOERR` of sysexits.
+const EXIT_VOLUME: u8 = 74;
+
 /// A fault of ours, or of the machine.
 const EXIT_INTERNAL: u8 = 70;
 
@@ -155,11 +158,18 @@ async fn serve(config: Config) -> ExitCode {
             return ExitCode::from(EXIT_INTERNAL);
         }
     };
-    match shutdown::requested().await {
-        Ok(signal) => tracing::info!(signal, "stopping"),
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
-            return ExitCode::from(EXIT_INTERNAL);
+    tokio::select! {
+        signal = shutdown::requested() => match signal {
+            Ok(signal) => tracing::info!(signal, "stopping"),
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received");
+                return ExitCode::from(EXIT_INTERNAL);
+            }
+        },
+        failed = running.failed() => {
+            // What it would hand over now could not be kept.
+            tracing::error!(error = %failed, "the volume failed, look after cluster.data_dir");
+            return ExitCode::from(EXIT_VOLUME);
         }
     }
     running.shutdown().await;

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod app;
 pub mod cli;
+mod cluster;
 pub mod config;
 pub mod dev;
 mod metrics;

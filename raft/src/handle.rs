@@ -47,6 +47,11 @@ impl RegistryHandle {
         }
     }
 
+    /// Whether what it holds outlives this process.
+    pub fn is_durable(&self) -> bool {
+        self.shared.asking.is_some()
+    }
+
     /// Has the command applied, and says what became of it. What it says has happened survives
     /// what the registry survives.
     ///
@@ -103,6 +108,15 @@ impl RegistryHandle {
     pub fn owned_by(&self, node: &NodeId) -> Vec<SessionView> {
         let registry = self.shared.replica.read();
         registry.owned_by(node).cloned().collect()
+    }
+
+    /// The sessions that earlier incarnations of this node have left, as this node knows them.
+    pub fn owned_by_earlier(&self, node: &NodeId) -> Vec<SessionView> {
+        let registry = self.shared.replica.read();
+        let sessions = registry.sessions_after(None);
+        let is_earlier = |owner: &NodeId| owner.name == node.name && owner != node;
+        let left = sessions.filter(|session| is_earlier(&session.owner));
+        left.cloned().collect()
     }
 
     /// The node of this name in its latest incarnation, as this node knows it.

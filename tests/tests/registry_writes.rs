@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sluice_actors::{
-    Authority, AuthorityError, Config, Deadline, Ended, Error, Opening, Record, Seek, SeekTarget,
-    SessionEvent, SessionHandle, Sessions, Standing,
+    Authority, AuthorityError, Config, Deadline, Departure, Ended, Error, Opening, Record, Seek,
+    SeekTarget, SessionEvent, SessionHandle, Sessions, Standing,
 };
 use sluice_tests::{Kafka, NativeMember, eventually, unique};
 use sluice_types::{
@@ -216,7 +216,10 @@ async fn an_assignment_that_the_registry_may_have_goes_on_through_a_rebalance() 
     .await;
     let members = fixture.kafka.members(&fixture.group).await.unwrap();
     assert_eq!(members.len(), 1, "{members:?}");
-    fixture.sessions.shutdown(Deadline::after(LATE)).await;
+    fixture
+        .sessions
+        .shutdown(Departure::Leave, Deadline::after(LATE))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,7 +235,10 @@ async fn a_seek_that_keeps_a_rebalance_waiting_has_the_session_opened_anew() {
     let sought = seeking.await.unwrap();
     let is_told = matches!(sought, Err(Error::NotHere | Error::OutcomeUnknown(_)));
     assert!(is_told, "{sought:?}");
-    fixture.sessions.shutdown(Deadline::after(LATE)).await;
+    fixture
+        .sessions
+        .shutdown(Departure::Leave, Deadline::after(LATE))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::actor::{Phase, SessionActor};
 use super::link::Link;
-use super::ops::{Asked, Finish, OpFuture, then};
+use super::ops::{Asked, Departure, Finish, OpFuture, then};
 use crate::{Deadline, Error};
 
 /// How often the handle is served while it leaves the group; it takes about a millisecond.
@@ -63,8 +63,13 @@ impl SessionActor {
         })
     }
 
-    /// Leaves the group, gives the handle to the closer, and ends the actor.
-    pub(super) fn leave(&mut self, deadline: Deadline, reply: oneshot::Sender<bool>) -> OpFuture {
+    /// Leaves the group if it is to be left, gives the handle to the closer, and ends the actor.
+    pub(super) fn leave(
+        &mut self,
+        departure: Departure,
+        deadline: Deadline,
+        reply: oneshot::Sender<bool>,
+    ) -> OpFuture {
         if self.assignment_open {
             self.decline_assignment();
         }
@@ -72,9 +77,11 @@ impl SessionActor {
         // What was refused is no member, and does not become one.
         let may_join = self.obstacle.is_none();
         Box::pin(async move {
-            let left = match &link {
-                Some(link) => leave_group(link, may_join, deadline.instant()).await,
-                None => true,
+            let left = match (&link, departure) {
+                (Some(link), Departure::Leave) => {
+                    leave_group(link, may_join, deadline.instant()).await
+                }
+                (Some(_), Departure::Stay) | (None, _) => true,
             };
             then(move |actor, ctx| {
                 drop(link);

@@ -43,6 +43,7 @@ pub(crate) use actor::SessionActor;
 pub(crate) use ask::{Ask, Fate};
 pub(crate) use end_guard::{EndGuard, OnEnd};
 pub(crate) use environment::Environment;
+pub use ops::Departure;
 pub(crate) use ops::{Asked, Finish};
 pub(crate) use reply::Reply;
 

@@ -60,6 +60,16 @@ pub(crate) enum Finish {
     NodeStops,
 }
 
+/// What becomes of the session's member when its handle is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It leaves the group: others get its partitions at once.
+    Leave,
+    /// It stays in the group until it times out: whoever opens the session before that, under the
+    /// same id, takes its place with its partitions.
+    Stay,
+}
+
 /// What a client, or the node for it, wants done.
 pub(crate) enum Asked {
     Commit {
@@ -88,6 +98,7 @@ pub(crate) enum Asked {
         reply: oneshot::Sender<()>,
     },
     Leave {
+        departure: Departure,
         deadline: Deadline,
         reply: oneshot::Sender<bool>,
     },
@@ -276,7 +287,11 @@ impl SessionActor {
                 deadline,
                 reply,
             } => Some(self.finish(why, deadline, reply)),
-            Asked::Leave { deadline, reply } => Some(self.leave(deadline, reply)),
+            Asked::Leave {
+                departure,
+                deadline,
+                reply,
+            } => Some(self.leave(departure, deadline, reply)),
         }
     }
 

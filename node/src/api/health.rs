@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::call::Call;
-use super::error::{Problem, shutting_down};
+use super::error::{Code, Problem, shutting_down};
 use super::reply::Reply;
 use super::schema;
 
@@ -43,18 +43,27 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
     if state.draining.is_on() {
         return Err(shutting_down());
     }
+    if !*state.joined.borrow() {
+        return Err(Problem::new(
+            Code::NoQuorum,
+            "The node has not joined its cluster since it started; wait, or look after the other nodes.",
+        ));
+    }
     let reachable = tokio::time::timeout(KAFKA_WAIT, state.sessions.kafka_reachable()).await;
     let kafka = if reachable == Ok(true) {
         "ok"
     } else {
         "degraded"
     };
-    Reply::json(&json!({
+    let mut ready = json!({
         "status": "ready",
         "node": state.node,
         "registry": "ok",
-        "leader": "ok",
-        "lease": "ok",
         "kafka": kafka,
-    }))
+    });
+    if let Some(consensus) = &state.consensus {
+        let has_leader = consensus.status().leader.is_some();
+        ready["leader"] = json!(if has_leader { "ok" } else { "degraded" });
+    }
+    Reply::json(&ready)
 }

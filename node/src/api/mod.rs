@@ -265,7 +265,7 @@ static SHARED: [Route; 5] = [
         method: Method::GET,
         path: "/readyz",
         produces: Produces::Json,
-        errors: &[Code::ShuttingDown],
+        errors: &[Code::NoQuorum, Code::ShuttingDown],
         run: |call| Box::pin(health::readyz(call).err_into()),
     },
     Route {

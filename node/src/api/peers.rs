@@ -8,11 +8,22 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use sluice_types::Epoch;
 use uuid::Uuid;
 
+use super::body::read;
 use super::state::State;
-use crate::peer::{Badge, EPOCH, Refused, Word};
+use crate::peer::{Badge, EPOCH, FRAMES, Refused, Word};
+
+/// Largest frame: members send commands, and snapshots in parts, of a few MiB.
+const FRAME_BYTES: usize = 16 << 20;
 
 /// Mounts what clients have no use for.
 pub(super) fn configure(config: &mut web::ServiceConfig, state: &Arc<State>) {
+    let of_frames = Arc::clone(state);
+    config.service(web::resource(FRAMES).route(web::post().to(
+        move |http: HttpRequest, payload: web::Payload| {
+            let state = Arc::clone(&of_frames);
+            async move { frame(&state, &http, payload).await }
+        },
+    )));
     let state = Arc::clone(state);
     config.service(
         web::resource("/answers/{token}/{word}").route(web::post().to(
@@ -22,6 +33,21 @@ pub(super) fn configure(config: &mut web::ServiceConfig, state: &Arc<State>) {
             },
         )),
     );
+}
+
+/// A frame of another member of the consensus.
+async fn frame(state: &State, http: &HttpRequest, payload: web::Payload) -> HttpResponse<BoxBody> {
+    if let Err(refused) = state.badge.check_sender(http.headers()) {
+        return refuse(state, http.headers(), refused);
+    }
+    let Some(consensus) = &state.consensus else {
+        return HttpResponse::NotFound().finish();
+    };
+    let mut payload = payload.into_inner();
+    match read(&mut payload, http.headers(), FRAME_BYTES).await {
+        Ok(frame) => HttpResponse::Ok().body(consensus.handle(&frame).await),
+        Err(_) => HttpResponse::BadRequest().finish(),
+    }
 }
 
 /// What became of an answer that the other node has been handing to its client.
@@ -48,11 +74,13 @@ pub(super) fn check(state: &State, headers: &HeaderMap) -> Result<(), HttpRespon
         Ok(()) => Ok(()),
         // No stranger: its copy of the registry is behind.
         Err(Refused::Receiver) => Err(misdirected(None)),
-        Err(refused) => {
-            state.strangers.note(Badge::sender(headers), refused);
-            Err(HttpResponse::Unauthorized().finish())
-        }
+        Err(refused) => Err(refuse(state, headers, refused)),
     }
+}
+
+fn refuse(state: &State, headers: &HeaderMap, refused: Refused) -> HttpResponse<BoxBody> {
+    state.strangers.note(Badge::sender(headers), refused);
+    HttpResponse::Unauthorized().finish()
 }
 
 /// Says that the session is not here.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_actors::Sessions;
+use sluice_raft::Consensus;
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
+use tokio::sync::watch;
 
 use crate::metrics::HttpMetrics;
 use crate::ownership::Ownership;
@@ -24,6 +26,10 @@ pub(crate) struct State {
     pub(crate) fates: Fates,
     /// Those who are none of them.
     pub(crate) strangers: Strangers,
+    /// This node's member of the consensus, if it has one.
+    pub(crate) consensus: Option<Arc<Consensus>>,
+    /// Whether the registry knows this node.
+    pub(crate) joined: watch::Receiver<bool>,
     /// This node's name.
     pub(crate) node: NodeName,
     /// The assignment strategy of sessions that name none.
@@ -98,6 +104,8 @@ impl State {
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),
+            consensus: None,
+            joined: watch::channel(true).1,
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,

@@ -77,13 +77,25 @@ impl Cluster {
                 format!("is {death_after:?} and must be longer than cluster.lease, {lease:?}"),
             );
         }
+        let peers = peers.unwrap_or_default();
+        if peers.len() > 1 {
+            for (key, is_there) in [
+                ("bind", bind.is_some()),
+                ("data_dir", data_dir.is_some()),
+                ("secret", !secrets.is_empty()),
+            ] {
+                if !is_there {
+                    section.mistake(key, "is missing: nodes that have cluster.peers need it");
+                }
+            }
+        }
         section.finish();
         Self {
             name,
             id,
             bind,
             advertise,
-            peers: peers.unwrap_or_default(),
+            peers,
             data_dir: data_dir.map(PathBuf::from),
             secrets,
             lease,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use sluice_actors::{Assignment, Deadline, Error, Opening, SessionHandle, Sessions, Snapshot};
+use sluice_actors::{
+    Assignment, Deadline, Departure, Error, Opening, SessionHandle, Sessions, Snapshot,
+};
 use sluice_types::{Claim, ConsumerId, TopicName};
 
 /// Where sessions run: [`Sessions`]. Each method is the one of that name.
@@ -23,8 +25,12 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn get(&self, id: &ConsumerId) -> Option<Self::Session>;
     /// All sessions that run here.
     fn claims(&self) -> Vec<Claim>;
-    /// Ends every session.
-    fn shutdown(&self, deadline: Deadline) -> impl Future<Output = usize> + Send;
+    /// Stops every session.
+    fn shutdown(
+        &self,
+        departure: Departure,
+        deadline: Deadline,
+    ) -> impl Future<Output = usize> + Send;
 }
 
 /// A session that runs: [`SessionHandle`]. Each method is the one of that name.
@@ -64,8 +70,8 @@ impl Host for Sessions {
         self.claims()
     }
 
-    async fn shutdown(&self, deadline: Deadline) -> usize {
-        self.shutdown(deadline).await
+    async fn shutdown(&self, departure: Departure, deadline: Deadline) -> usize {
+        self.shutdown(departure, deadline).await
     }
 }
 

@@ -33,7 +33,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_actors::{Assignment, Deadline, SessionEvent, Sessions, Snapshot};
+use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
 use sluice_raft::{RegistryHandle, SessionView};
 use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
 use tokio::sync::mpsc;
@@ -240,13 +240,18 @@ impl<H: Host> Ownership<H> {
     }
 
     /// Takes no more requests, lets ends that are under way come to theirs, and ends the sessions
-    /// here. Returns at the deadline at the latest.
+    /// here: for good, if the registry ends with this process. Returns at the deadline at the latest.
     pub async fn shutdown(&self, deadline: Deadline) {
         self.core.stop();
         let while_ending = SETTLE_WITHIN.min(deadline.remaining() / 4);
         // Past that the ends go on beside the shutdown, as far as they get.
         let _ = tokio::time::timeout(while_ending, self.core.settled()).await;
-        let open = self.core.host.shutdown(deadline).await;
+        // Sessions that outlive this process keep their members, for whoever opens them next.
+        let departure = match self.core.registry.is_durable() {
+            true => Departure::Stay,
+            false => Departure::Leave,
+        };
+        let open = self.core.host.shutdown(departure, deadline).await;
         if open > 0 {
             tracing::warn!(sessions = open, "handles were not closed in time");
         }

@@ -49,24 +49,32 @@ impl Badge {
 
     /// The headers of a request to `receiver`.
     pub(crate) fn show(&self, receiver: &NodeId) -> HeaderMap {
+        let mut headers = self.show_to_anyone();
+        put(&mut headers, RECEIVER, &full(receiver));
+        headers
+    }
+
+    /// The headers of a request to whichever node is at an address.
+    pub(crate) fn show_to_anyone(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let secret = self.0.secrets.first().map_or("", Secret::reveal);
-        let shown = [
-            (CLUSTER, self.0.cluster.clone()),
-            (SENDER, full(&self.0.node)),
-            (RECEIVER, full(receiver)),
-            (SECRET, hex(secret)),
-        ];
-        for (name, text) in shown {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(name, value);
-            }
-        }
+        put(&mut headers, CLUSTER, &self.0.cluster);
+        put(&mut headers, SENDER, &full(&self.0.node));
+        put(&mut headers, SECRET, &hex(secret));
         headers
     }
 
     /// Whether a request comes from a node of this cluster and is meant for this run of this node.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        self.check_sender(headers)?;
+        match headers.get(RECEIVER).map(HeaderValue::as_bytes) {
+            Some(receiver) if receiver == full(&self.0.node).as_bytes() => Ok(()),
+            _ => Err(Refused::Receiver),
+        }
+    }
+
+    /// Whether a request comes from a node of this cluster, whomever it takes this one for.
+    pub(crate) fn check_sender(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let shown = |name| headers.get(name).map(HeaderValue::as_bytes);
         if shown(CLUSTER) != Some(self.0.cluster.as_bytes()) {
             return Err(Refused::Cluster);
@@ -77,9 +85,6 @@ impl Badge {
         if !secrets.any(knows) && !(self.0.secrets.is_empty() && secret.is_empty()) {
             return Err(Refused::Secret);
         }
-        if shown(RECEIVER) != Some(full(&self.0.node).as_bytes()) {
-            return Err(Refused::Receiver);
-        }
         Ok(())
     }
 
@@ -87,6 +92,12 @@ impl Badge {
     pub(crate) fn sender(headers: &HeaderMap) -> &str {
         let sender = headers.get(SENDER).and_then(|sender| sender.to_str().ok());
         sender.unwrap_or("unknown")
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
     }
 }
 

@@ -91,6 +91,14 @@ impl Peers {
         Ok(Self { http, badge })
     }
 
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(super) fn badge(&self) -> &Badge {
+        &self.badge
+    }
+
     /// Sends a request on and takes the answer whole. A dropped future closes the connection, and
     /// the other node drops the request.
     pub(crate) async fn forward(
@@ -150,7 +158,7 @@ impl Peers {
     }
 }
 
-fn failed(error: reqwest::Error) -> PeerError {
+pub(super) fn failed(error: reqwest::Error) -> PeerError {
     // Its text would show the address twice and hide the cause.
     let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), describe);
     if error.is_connect() {

@@ -12,11 +12,13 @@ mod badge;
 mod client;
 mod fates;
 mod strangers;
+mod transport;
 
 pub(crate) use badge::{Badge, Refused};
 pub(crate) use client::{Answered, Forward, PeerError, Peers, RemoteFate};
 pub(crate) use fates::{Fates, Word};
 pub(crate) use strangers::Strangers;
+pub(crate) use transport::FRAMES;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sluice_actors::{
-    Assignment, Deadline, Ended, Error, Opening, SessionEvent, Snapshot, SnapshotState,
+    Assignment, Deadline, Departure, Ended, Error, Opening, SessionEvent, Snapshot, SnapshotState,
 };
 use sluice_types::{
     Claim, ConsumerId, Mode, Offsets, PartitionMap, Partitions, SessionSpec, Timestamp, TopicName,
@@ -215,7 +215,7 @@ impl Host for Fake {
             .collect()
     }
 
-    async fn shutdown(&self, _deadline: Deadline) -> usize {
+    async fn shutdown(&self, _: Departure, _deadline: Deadline) -> usize {
         let running = std::mem::take(&mut self.state().running);
         for session in running.into_values() {
             session.ended.send_replace(Some(Error::ShuttingDown));

@@ -1,0 +1,44 @@
+//! How members of the consensus reach each other: over the internal port.
+
+use async_trait::async_trait;
+use sluice_raft::{Transport, TransportError};
+use tokio::time::{Instant, timeout_at};
+
+use super::client::failed;
+use super::{PeerError, Peers};
+
+/// Where frames are taken.
+pub(crate) const FRAMES: &str = "/raft";
+
+#[async_trait]
+impl Transport for Peers {
+    async fn call(
+        &self,
+        address: &str,
+        frame: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, TransportError> {
+        let mut sending = self.http().post(format!("http://{address}{FRAMES}"));
+        for (name, value) in self.badge().show_to_anyone().iter() {
+            sending = sending.header(name.as_str(), value.as_bytes());
+        }
+        let answering = async {
+            let response = sending.body(frame).send().await.map_err(failed)?;
+            if !response.status().is_success() {
+                return Err(PeerError::Refused);
+            }
+            response.bytes().await.map_err(failed)
+        };
+        let answered = timeout_at(deadline, answering).await;
+        match answered.unwrap_or(Err(PeerError::TimedOut)) {
+            Ok(answer) => Ok(answer.into()),
+            // A frame that is refused has been read by nobody.
+            Err(error @ (PeerError::Unreachable(_) | PeerError::Refused)) => {
+                Err(TransportError::NotReached(error.to_string()))
+            }
+            Err(error @ (PeerError::Lost(_) | PeerError::TimedOut)) => {
+                Err(TransportError::NoAnswer(error.to_string()))
+            }
+        }
+    }
+}

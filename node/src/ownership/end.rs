@@ -28,6 +28,8 @@ use super::{Error, Hop};
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the group to be left. The member times out by itself afterwards.
 pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long Kafka keeps a member of which it hears nothing.
+const MEMBER_TIMES_OUT: Duration = Duration::from_secs(30);
 
 /// Ends the session of a client that asks for it. Answers when it is no more for clients.
 pub(super) async fn delete<H: Host>(
@@ -206,6 +208,12 @@ async fn leave<H: Host>(core: &Core<H>, deleting: SessionView, take_over: TakeOv
         && !member.leave(Deadline::after(LEAVE_WITHIN)).await
     {
         tracing::warn!(epoch = %deleting.epoch, "the group was not left in time, its member will time out");
+        // Until then the id stays taken: whoever joins under it takes that member's place, with
+        // its partitions, whatever topics it wants itself.
+        tokio::select! {
+            () = tokio::time::sleep(MEMBER_TIMES_OUT) => {}
+            () = core.stopped() => {}
+        }
     }
     let mut backoff = Backoff::new(deleting.stamp.get());
     let mut failures = 0;

@@ -248,3 +248,24 @@ async fn an_actor_that_takes_its_time_to_end_is_not_asked_again() {
     node.freed().await;
     assert_eq!(node.host.epochs(&id(), Done::Left), [1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_whose_group_could_not_be_left_is_free_when_its_member_has_timed_out() {
+    let node = node_with(Manner {
+        leaves_after: Duration::from_secs(3_600),
+        ..Manner::default()
+    });
+    node.subscribed().await;
+    let began = Instant::now();
+    node.ownership
+        .delete(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let early = node.subscribe(spec(&["events"]), within(25_000)).await;
+    assert_eq!(early.unwrap_err(), Error::OwnerUnavailable);
+    node.host.behave(Manner::default());
+    let late = node.subscribe(spec(&["events"]), in_time()).await;
+    assert_eq!(late.unwrap().spec, spec(&["events"]));
+    assert!(began.elapsed() >= Duration::from_secs(40));
+}

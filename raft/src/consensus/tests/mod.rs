@@ -2,6 +2,7 @@
 
 mod attendance;
 mod cluster;
+mod faults;
 mod strangers;
 
 use std::time::Duration;

@@ -21,7 +21,7 @@ mod types;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
-pub use consensus::{Consensus, ConsensusStatus, Options, StartError, Timing};
+pub use consensus::{Consensus, ConsensusStatus, Options, Recovered, StartError, Timing, recover};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use moment::Moment;

@@ -21,7 +21,7 @@ pub use handle::RegistryHandle;
 pub use moment::Moment;
 pub use registry::placement;
 pub use registry::{
-    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
-    SessionState, SessionView, Version,
+    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, PartitionCounts, RaftId,
+    Registry, Session, SessionState, SessionView, Version,
 };
 pub use watch::{Changes, SessionWatch};

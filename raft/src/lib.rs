@@ -28,8 +28,8 @@ pub use moment::Moment;
 pub use net::{Transport, TransportError};
 pub use registry::placement;
 pub use registry::{
-    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
-    SessionState, SessionView, Version,
+    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, PartitionCounts, RaftId,
+    Registry, Session, SessionState, SessionView, Version,
 };
 pub use store::{Failure, StoreFailed, VolumeError};
 pub use types::{ClusterId, Member};

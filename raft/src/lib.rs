@@ -21,15 +21,15 @@ mod types;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
-pub use consensus::{Consensus, ConsensusStatus, Options, StartError, Timing};
+pub use consensus::{Consensus, ConsensusStatus, Options, Recovered, StartError, Timing, recover};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use moment::Moment;
 pub use net::{Transport, TransportError};
 pub use registry::placement;
 pub use registry::{
-    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, RaftId, Registry, Session,
-    SessionState, SessionView, Version,
+    HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, PartitionCounts, RaftId,
+    Registry, Session, SessionState, SessionView, Version,
 };
 pub use store::{Failure, StoreFailed, VolumeError};
 pub use types::{ClusterId, Member};

@@ -32,7 +32,13 @@ impl Replica {
         let is_end = matches!(command, Command::Gone { .. });
         let outcome = registry.apply(command);
         // Told under the lock, so that nobody is told of two changes in the wrong order.
-        self.watchers.publish(changed(&outcome, is_end));
+        match outcome {
+            // Sessions may have lost their owner with it.
+            Outcome::Applied => self
+                .watchers
+                .publish_all(|id| registry.session(id).cloned()),
+            _ => self.watchers.publish(changed(&outcome, is_end)),
+        }
         outcome
     }
 

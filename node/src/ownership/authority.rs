@@ -90,7 +90,7 @@ pub(super) fn record(session: &Session) -> Record {
         seek_seq: session.seek_seq,
         points: session.points.clone(),
         mode: session.mode.clone(),
-        counts_at_creation: session.counts_at_creation.clone(),
+        counts_at_creation: (&session.counts_at_creation).into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the leader does for itself and for others.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Leading {
     raft: Raft,
     confirmed: Arc<Mutex<Option<Confirmed>>>,
     confirmation: Duration,
+    /// Whether this member gives its leadership up: it does nothing more with it.
+    yields: Arc<AtomicBool>,
 }
 
 /// When a majority was last asked, with success, whether this member leads.
@@ -77,6 +80,7 @@ impl Leading {
             raft,
             confirmed: Arc::default(),
             confirmation: timing.confirmation(),
+            yields: Arc::default(),
         }
     }
 
@@ -87,6 +91,24 @@ impl Leading {
     /// Whether this member takes itself for the leader.
     pub(crate) fn leads(&self) -> bool {
         self.raft.metrics().borrow().state.is_leader()
+    }
+
+    fn yields(&self) -> bool {
+        self.yields.load(Ordering::SeqCst)
+    }
+
+    /// Gives the leadership up: true when another member leads, false when none has come to at
+    /// the deadline, and this one goes on.
+    ///
+    /// openraft cannot hand it over. But a leader that is not heard of is followed by another, and
+    /// whatever it did meanwhile would make it heard of.
+    pub(crate) async fn step_down(&self, deadline: Instant) -> bool {
+        let own = self.raft.metrics().borrow().id;
+        let mut metrics = self.raft.metrics();
+        let is_other = |leader: Option<RaftId>| leader.is_some_and(|leader| leader != own);
+        let _yielding = Yielding::begin(self);
+        let follows = metrics.wait_for(|now| is_other(now.current_leader));
+        matches!(timeout_at(deadline, follows).await, Ok(Ok(_)))
     }
 
     /// The leader, as this member knows it.
@@ -105,6 +127,9 @@ impl Leading {
     pub(crate) async fn propose(&self, command: Command, deadline: Instant) -> Proposed {
         if !self.leads() {
             return Proposed::NotLeader(self.leader());
+        }
+        if self.yields() {
+            return Proposed::NotLeader(None);
         }
         if !self.is_confirmed() {
             match self.read_index(deadline).await {
@@ -131,6 +156,9 @@ impl Leading {
     /// What has to be applied so that a read sees everything that was acknowledged before the
     /// call.
     pub(crate) async fn read_index(&self, deadline: Instant) -> ReadIndex {
+        if self.yields() {
+            return ReadIndex::NotLeader(None);
+        }
         let asked = Instant::now();
         let term = self.raft.metrics().borrow().current_term;
         match timeout_at(deadline, self.raft.get_read_log_id()).await {
@@ -215,6 +243,26 @@ impl Leading {
         if known.is_none_or(is_later) {
             *known = Some(confirmed);
         }
+    }
+}
+
+/// Gives the leadership up as long as it is there.
+struct Yielding<'a>(&'a Leading);
+
+impl<'a> Yielding<'a> {
+    fn begin(leading: &'a Leading) -> Self {
+        leading.yields.store(true, Ordering::SeqCst);
+        leading.raft.runtime_config().heartbeat(false);
+        leading.raft.runtime_config().elect(false);
+        Self(leading)
+    }
+}
+
+impl Drop for Yielding<'_> {
+    fn drop(&mut self) {
+        self.0.raft.runtime_config().heartbeat(true);
+        self.0.raft.runtime_config().elect(true);
+        self.0.yields.store(false, Ordering::SeqCst);
     }
 }
 

@@ -26,21 +26,27 @@ mod identity;
 mod leading;
 mod membership;
 mod options;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::error::{InitializeError, RaftError};
 use tokio::sync::Mutex;
 use tokio::task;
+use tokio::time::Instant;
 
 pub(crate) use asking::Asking;
 pub(crate) use identity::Identity;
 pub(crate) use leading::Leading;
+use leading::ReadIndex;
 pub use options::{Options, Timing};
+pub use recovery::{Recovered, recover};
 
 use crate::net::Peers;
 use crate::net::server::Server;
@@ -117,7 +123,7 @@ impl Consensus {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let config = options.timing.config(options.ordinal)?;
         let replica = Arc::new(Replica::new());
-        let (volume, machine) = open(&options, replica.clone()).await?;
+        let (volume, machine) = open(options.data_dir, replica.clone()).await?;
         let identity = Arc::new(Identity::of(volume.log.clone()).await?);
         let peers = Peers::new(options.transport, identity.clone());
         let raft_id = identity.raft_id();
@@ -207,6 +213,24 @@ impl Consensus {
         }
     }
 
+    /// Whether this member leads, by the word that a majority gives after the call: at the time of
+    /// the call no other led, and none had begun to since.
+    ///
+    /// Says no when no majority answers within the time, and while leadership is given up.
+    pub async fn confirm(&self, within: Duration) -> bool {
+        let confirmed = self.leading.read_index(Instant::now() + within);
+        self.leading.leads() && matches!(confirmed.await, ReadIndex::Next(_))
+    }
+
+    /// Gives the leadership up, if this member leads: true when it does not lead any more, false
+    /// when no other member has taken over within the time, and this one goes on.
+    ///
+    /// Meanwhile, about an election, nobody gets anything from the registry; callers try again.
+    /// When the future is dropped, this member goes on as it then can.
+    pub async fn step_down(&self, within: Duration) -> bool {
+        !self.leading.leads() || self.leading.step_down(Instant::now() + within).await
+    }
+
     /// What this member knows of the consensus.
     pub fn status(&self) -> ConsensusStatus {
         let metrics = self.raft.metrics();
@@ -245,8 +269,7 @@ impl fmt::Debug for Consensus {
 }
 
 /// Opens the volume where it may block.
-async fn open(options: &Options, replica: Arc<Replica>) -> Result<(Volume, Machine), StartError> {
-    let dir = options.data_dir.clone();
+async fn open(dir: PathBuf, replica: Arc<Replica>) -> Result<(Volume, Machine), StartError> {
     let opened = task::spawn_blocking(move || -> Result<_, StartError> {
         let volume = Volume::open(&dir)?;
         let machine = Machine::restore(replica, volume.snapshots.clone())?;

@@ -24,8 +24,8 @@ use std::time::Duration;
 use sluice_types::{ConsumerId, Mode, NodeId, Timestamp};
 
 use crate::liveness::Liveness;
-use crate::placement::{Loads, spread};
-use crate::{Command, Moment, Node, NodeState, Registry, Session, SessionView};
+use crate::placement::{Batch, Loads};
+use crate::{Command, Moment, Move, Node, NodeState, Registry, Session};
 
 /// How fast sessions without an owner are given new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Plan {
     /// Declarations of death to propose.
     pub deaths: Vec<Command>,
     /// The moves to propose, in one command; empty for none.
-    pub moves: BTreeMap<ConsumerId, crate::Move>,
+    pub moves: BTreeMap<ConsumerId, Move>,
     /// When there may be more to do although nothing has changed.
     pub wake: Option<Moment>,
 }
@@ -104,22 +104,58 @@ impl Failover {
         for node in registry.nodes() {
             watch(node, liveness, now, at, &mut plan);
         }
+        self.give_owners(registry, liveness, waiting, now, &mut plan);
+        plan
+    }
+
+    /// Plans moves of the sessions whose owners have ended, if it is time for some.
+    fn give_owners(
+        &mut self,
+        registry: &Registry,
+        liveness: &Liveness,
+        waiting: &BTreeSet<ConsumerId>,
+        now: Moment,
+        plan: &mut Plan,
+    ) {
+        let mut owners = registry.ended_owners().peekable();
+        if owners.peek().is_none() {
+            return;
+        }
         let may_move = self.moved_at.map(|moved_at| moved_at + self.pace.every);
-        let orphans = orphans(registry, liveness, now, &mut plan);
-        match may_move {
-            _ if orphans.is_empty() => {}
-            Some(later) if later > now => plan.wake_at(later),
-            _ => {
-                let mut loads = Loads::of(registry, |node| liveness.is_ready(node));
-                let home = |session: &SessionView| home(registry, session);
-                plan.moves = spread(&orphans, waiting, home, &mut loads, self.pace.most);
-                if !plan.moves.is_empty() {
-                    self.moved_at = Some(now);
-                    plan.wake_at(now + self.pace.every);
+        if let Some(later) = may_move.filter(|later| *later > now) {
+            plan.wake_at(later);
+            return;
+        }
+        let loads = Loads::of(registry, |node| liveness.is_ready(node));
+        let mut batch = Batch::new(loads, self.pace.most);
+        for session in waiting.iter().filter_map(|id| registry.session(id)) {
+            let owner = &session.owner;
+            let has_ended = registry.state_of(owner) == NodeState::Dead;
+            if has_ended && may_move_at(session, liveness.lease_end(owner)) <= Some(now) {
+                batch.place(session, home(registry, owner));
+            }
+        }
+        for owner in owners {
+            let home = home(registry, owner);
+            let lease_end = liveness.lease_end(owner);
+            if lease_end > now {
+                plan.wake_at(lease_end);
+            }
+            // What is not placed now is not even looked at: there may be very many.
+            for session in registry.owned_by(owner) {
+                if !batch.has_room(home) {
+                    break;
+                }
+                if may_move_at(session, lease_end) <= Some(now) {
+                    batch.place(session, home);
                 }
             }
         }
-        plan
+        plan.moves = batch.into_moves();
+        if !plan.moves.is_empty() {
+            self.moved_at = Some(now);
+            plan.wake_at(now + self.pace.every);
+        }
     }
 }
 
@@ -148,35 +184,18 @@ fn watch(node: &Node, liveness: &Liveness, now: Moment, at: Timestamp, plan: &mu
     }
 }
 
-/// The sessions whose owner has ended and that may be opened elsewhere now.
-fn orphans<'a>(
-    registry: &'a Registry,
-    liveness: &Liveness,
-    now: Moment,
-    plan: &mut Plan,
-) -> Vec<&'a SessionView> {
-    let mut orphans = Vec::new();
-    for owner in registry.ended_owners() {
-        let lease_end = liveness.lease_end(owner);
-        for session in registry.owned_by(owner) {
-            if needs_no_lease(session) || lease_end <= now {
-                orphans.push(session);
-            } else {
-                plan.wake_at(lease_end);
-            }
-        }
+/// From when on a session of an owner that has ended may be opened elsewhere; `None` for always.
+/// Without a lease only where Kafka fences the old owner when a new one joins.
+fn may_move_at(session: &Session, lease_end: Moment) -> Option<Moment> {
+    match session.mode {
+        Mode::Subscribed => None,
+        Mode::Assigned { .. } => Some(lease_end),
     }
-    orphans
 }
 
-/// Whether Kafka fences the old owner when a new one joins.
-fn needs_no_lease(session: &Session) -> bool {
-    session.mode == Mode::Subscribed
-}
-
-/// The node that the session's owner was a run of, in its present one.
-fn home<'a>(registry: &'a Registry, session: &SessionView) -> Option<&'a NodeId> {
-    registry.node(&session.owner.name).map(|node| &node.id)
+/// The node that the owner was a run of, in its present one.
+fn home<'a>(registry: &'a Registry, owner: &NodeId) -> Option<&'a NodeId> {
+    registry.node(&owner.name).map(|node| &node.id)
 }
 
 #[cfg(test)]

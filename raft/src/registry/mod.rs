@@ -17,6 +17,7 @@
 //!
 //! Nothing here reads a clock or waits.
 
+mod counts;
 mod graves;
 mod node;
 mod nodes;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use sluice_types::{Claim, ConsumerId, Epoch, NodeId, NodeName, Timestamp};
 
 use crate::{Command, Creation, Move};
+pub use counts::PartitionCounts;
 use graves::Graves;
 pub use node::{InvalidAddress, Node, NodeAddress, NodeState, RaftId, Version};
 use nodes::{NodeChange, Nodes};

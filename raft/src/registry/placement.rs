@@ -1,7 +1,7 @@
 //! Which node gets a session: new ones, those of nodes that end, and evening out. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sluice_types::{ConsumerId, NodeId};
@@ -31,8 +31,8 @@ struct Load {
 
 impl Load {
     /// Takeovers may exceed the limit by half: a session without an owner is worse than a full node.
-    fn limit_of_takeovers(&self) -> u64 {
-        u64::from(self.capacity) * 3 / 2
+    fn may_take_over(&self, though_unready: bool) -> bool {
+        (self.is_ready || though_unready) && self.sessions < u64::from(self.capacity) * 3 / 2
     }
 
     fn take(&mut self) -> NodeId {
@@ -80,20 +80,40 @@ impl Loads {
         Ok(load.take())
     }
 
-    /// Places a session whose owner ends or drains, on `home` if that takes sessions and is ready.
-    /// `None` if no node has room and has been given fewer than `most` so far.
+    /// Places a session whose owner ends or drains, if [`can_take`](Self::can_take).
     fn place_takeover(&mut self, home: Option<&NodeId>, most: usize) -> Option<NodeId> {
-        let has_room = |load: &Load| load.sessions < load.limit_of_takeovers();
-        let home = home.and_then(|home| {
-            let is_home = |load: &&mut Load| load.node == *home && load.is_ready && has_room(load);
-            self.loads.iter_mut().find(is_home)
-        });
-        if let Some(home) = home {
+        let load = match self.at_home(home) {
             // It is better served there a moment later than elsewhere now.
-            return (home.given < most).then(|| home.take());
+            Some(at) => self.loads.get_mut(at).filter(|load| load.given < most),
+            None => {
+                let any = !self.has_ready_taker();
+                self.lightest(|load| load.may_take_over(any) && load.given < most)
+            }
+        };
+        Some(load?.take())
+    }
+
+    /// Whether there is room for a session that belongs to `home`: there, if that is ready and has
+    /// room, else anywhere. No node is given more than `most`.
+    fn can_take(&self, home: Option<&NodeId>, most: usize) -> bool {
+        match self.at_home(home) {
+            Some(at) => self.loads[at].given < most,
+            None => {
+                let any = !self.has_ready_taker();
+                let may = |load: &Load| load.may_take_over(any) && load.given < most;
+                self.loads.iter().any(may)
+            }
         }
-        let load = self.lightest(|load| has_room(load) && load.given < most)?;
-        Some(load.take())
+    }
+
+    /// Whether a node that is ready has room, now or in a later batch: no other is needed then.
+    fn has_ready_taker(&self) -> bool {
+        self.loads.iter().any(|load| load.may_take_over(false))
+    }
+
+    fn at_home(&self, home: Option<&NodeId>) -> Option<usize> {
+        let is_home = |load: &Load| Some(&load.node) == home && load.may_take_over(false);
+        self.loads.iter().position(is_home)
     }
 
     /// The node with the least relative load once it had one more, of those that `may`; the first
@@ -109,42 +129,51 @@ impl Loads {
                 .then_with(|| one.node.cmp(&other.node))
         })
     }
-
-    fn can_take(&self, most: usize) -> bool {
-        let can = |load: &Load| load.given < most && load.sessions < load.limit_of_takeovers();
-        self.loads.iter().any(can)
-    }
 }
 
-/// Spreads sessions over the nodes: those with waiting requests first, then in their order, and at
-/// most `most` to one node. `home` says where a session belongs if it can. What is left over is for
-/// the next time.
-pub fn spread<'a>(
-    sessions: &[&'a SessionView],
-    waiting: &BTreeSet<ConsumerId>,
-    home: impl Fn(&'a SessionView) -> Option<&'a NodeId>,
-    loads: &mut Loads,
+/// Sessions on their way from owners that end or drain, with a bound on how many one node is given.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    loads: Loads,
     most: usize,
-) -> BTreeMap<ConsumerId, Move> {
-    let is_waiting = |session: &&&SessionView| waiting.contains(&session.id);
-    let first = sessions.iter().filter(is_waiting);
-    let then = sessions.iter().filter(|session| !is_waiting(session));
-    let mut moves = BTreeMap::new();
-    for session in first.chain(then) {
-        if !loads.can_take(most) {
-            break;
+    moves: BTreeMap<ConsumerId, Move>,
+}
+
+impl Batch {
+    /// Nothing is placed yet; one node is given at most `most` sessions.
+    pub fn new(loads: Loads, most: usize) -> Self {
+        Self {
+            loads,
+            most,
+            moves: BTreeMap::new(),
         }
-        let Some(to) = loads.place_takeover(home(session), most) else {
-            continue;
-        };
-        let to = Move {
-            epoch: session.epoch,
-            to,
-            handover: None,
-        };
-        moves.insert(session.id.clone(), to);
     }
-    moves
+
+    /// Whether a session that belongs to `home`, if that takes sessions, can be placed.
+    pub fn has_room(&self, home: Option<&NodeId>) -> bool {
+        self.loads.can_take(home, self.most)
+    }
+
+    /// Places a session: at its home, if that takes sessions, else where it weighs least. One that
+    /// finds no room is for the next batch.
+    pub fn place(&mut self, session: &SessionView, home: Option<&NodeId>) {
+        if self.moves.contains_key(&session.id) {
+            return;
+        }
+        if let Some(to) = self.loads.place_takeover(home, self.most) {
+            let to = Move {
+                epoch: session.epoch,
+                to,
+                handover: None,
+            };
+            self.moves.insert(session.id.clone(), to);
+        }
+    }
+
+    /// What has been placed.
+    pub fn into_moves(self) -> BTreeMap<ConsumerId, Move> {
+        self.moves
+    }
 }
 
 /// How eagerly sessions are evened out.

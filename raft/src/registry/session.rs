@@ -9,6 +9,7 @@ use sluice_types::{
     SeekSeq, SessionSpec, Timestamp, TopicName,
 };
 
+use super::counts::PartitionCounts;
 use crate::{Creation, Handover};
 
 /// Whether a session lives.
@@ -45,9 +46,9 @@ pub struct Session {
     /// Starts that the group's commits do not say.
     pub points: PartitionMap<Point>,
     /// How many partitions each topic had when the session was created.
-    pub counts_at_creation: BTreeMap<TopicName, i32>,
+    pub counts_at_creation: PartitionCounts,
     /// The most partitions each topic has been seen to have.
-    pub counts_seen: BTreeMap<TopicName, i32>,
+    pub counts_seen: PartitionCounts,
     /// When it was created.
     pub created_at: Timestamp,
     /// What the last owner handed over, until the opening after the one that uses it.
@@ -91,8 +92,8 @@ impl Session {
             mode: Mode::Subscribed,
             seek_seq: SeekSeq::NONE,
             points: PartitionMap::new(),
-            counts_seen: creation.counts.clone(),
-            counts_at_creation: creation.counts,
+            counts_seen: creation.counts.clone().into(),
+            counts_at_creation: creation.counts.into(),
             created_at: creation.created_at,
             handed_over: None,
         }
@@ -219,10 +220,7 @@ impl Session {
         if self.is_deleting() {
             return false;
         }
-        for (topic, count) in counts {
-            let seen = self.counts_seen.entry(topic).or_default();
-            *seen = count.max(*seen);
-        }
+        self.counts_seen.raise(counts);
         true
     }
 

@@ -27,7 +27,7 @@ mod volume;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use failure::Failing;
 pub use failure::{Failure, StoreFailed};

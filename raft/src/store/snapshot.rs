@@ -150,7 +150,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// If it cannot be written. The old one is there then, or the new one.
-    pub(super) fn write(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), StoreFailed> {
+    pub(crate) fn write(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), StoreFailed> {
         let mut current = self.current();
         if current
             .as_ref()

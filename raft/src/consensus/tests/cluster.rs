@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,11 @@ impl Cluster {
             }
         });
         self.attending[number] = Some(attending.abort_handle());
+    }
+
+    /// The volume of a member that is stopped.
+    pub(super) fn volume(&self, number: usize) -> PathBuf {
+        self.dirs[number].path().to_owned()
     }
 
     /// Takes the volume away from a member that is stopped.

@@ -2,6 +2,8 @@
 
 mod attendance;
 mod cluster;
+mod faults;
+mod recovering;
 mod strangers;
 
 use std::time::Duration;
@@ -218,4 +220,48 @@ async fn a_repeated_command_takes_effect_once_whoever_is_asked() {
         let again = cluster.registry(member).propose(create("c", stamp)).await;
         assert!(matches!(again, Ok(Outcome::Exists(_))), "{again:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_steps_down_is_followed_by_another() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let patience = Duration::from_secs(20);
+    let registry = cluster.registry(leader);
+    let (follows, created) = tokio::join!(
+        cluster.member(leader).step_down(patience),
+        registry.propose(create("c", 1))
+    );
+    assert!(follows);
+    assert!(matches!(created, Ok(Outcome::Done(_))), "{created:?}");
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    assert!(cluster.member(next).confirm(patience).await);
+    assert!(!cluster.member(leader).confirm(patience).await);
+    assert!(
+        cluster.member(leader).step_down(patience).await,
+        "it does not lead"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_nobody_can_follow_goes_on() {
+    let cluster = Cluster::of(1).await;
+    assert!(
+        !cluster
+            .member(0)
+            .step_down(Duration::from_millis(100))
+            .await
+    );
+    cluster.create(0, "c").await;
+    assert!(cluster.member(0).confirm(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_is_not_confirmed() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    assert!(cluster.member(leader).confirm(Duration::from_secs(5)).await);
+    cluster.cut_off(&[leader]);
+    assert!(!cluster.member(leader).confirm(Duration::from_secs(1)).await);
 }

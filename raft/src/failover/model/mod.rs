@@ -5,7 +5,9 @@
 //! commits nothing. All else is as it may be: replicas lag, a former leader goes on granting until
 //! it learns, clocks have their own origins, and processes freeze between any two steps.
 
+mod network;
 mod process;
+mod turn;
 mod world;
 
 use proptest::prelude::*;

@@ -102,6 +102,10 @@ fn commands() -> Vec<Command> {
         Command::RaiseVersion {
             to: Version::from_number(2),
         },
+        Command::Recover {
+            generation: 2,
+            at: Timestamp::from_millis(7),
+        },
     ]
 }
 
@@ -121,6 +125,7 @@ fn name(command: &Command) -> &'static str {
         Command::ChangeNode { .. } => "change-node",
         Command::RemoveNode { .. } => "remove-node",
         Command::RaiseVersion { .. } => "raise-version",
+        Command::Recover { .. } => "recover",
     }
 }
 
@@ -284,7 +289,7 @@ proptest! {
 
     #[test]
     fn no_damage_makes_reading_panic(
-        which in 0..13_usize,
+        which in 0..14_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let shape = EntryV1::from(entry(12, commands().swap_remove(which)));

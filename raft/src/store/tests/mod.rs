@@ -1,7 +1,7 @@
 //! The store as openraft wants it, and as a crash leaves it.
 
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod snapshot;
 mod suite;
 mod volume;

@@ -12,6 +12,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use sluice_types::Partitions;
 
+use super::ffi;
+use super::logs::named;
+use super::told::ListedOffset;
+
 /// What librdkafka told while it was polled.
 #[derive(Debug)]
 pub(crate) enum KafkaEvent {
@@ -48,33 +52,12 @@ impl Context {
         self.unassign_at_once.store(true, Ordering::Release);
     }
 
-    fn post(&self, event: KafkaEvent) {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(event);
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::failure::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.post(KafkaEvent::Error {
-            code: error.rdkafka_error_code(),
-            reason: reason.to_owned(),
-        });
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(
+    /// The group gives or takes partitions.
+    pub(super) fn rebalanced(
         &self,
         consumer: &BaseConsumer<Self>,
         what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
+        list: &[ListedOffset],
     ) {
         let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.unassign_at_once.load(Ordering::Acquire) {
@@ -87,12 +70,44 @@ impl ConsumerContext for Context {
             }
             return;
         }
-        let partitions = partitions(list);
+        let partitions = list.iter().filter_map(named).collect();
         self.post(if assigns {
             KafkaEvent::Assign(partitions)
         } else {
             KafkaEvent::Revoke(partitions)
         });
+    }
+
+    fn post(&self, event: KafkaEvent) {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(event);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::failure::log(level as i32, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.post(KafkaEvent::Error {
+            code: error.rdkafka_error_code(),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+impl ConsumerContext for Context {
+    // Called while the consumer is closed; before that the handle takes such events itself.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.rebalanced(consumer, what, &ffi::read_list(list));
     }
 }
 
@@ -100,7 +115,7 @@ impl ConsumerContext for Context {
 /// librdkafka puts leaving the group off until then.
 pub(crate) fn answer_rebalance(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
     take_nothing(consumer)?;
-    unassign(consumer, &consumer.assignment()?)
+    unassign(consumer, &ffi::read_list(&consumer.assignment()?))
 }
 
 fn take_nothing(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
@@ -113,25 +128,20 @@ fn take_nothing(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
 
 /// Obeys a revocation. What the group has given and nobody has taken is revoked too, but
 /// librdkafka refuses to unassign it, and would wait for ever: it is left out.
-fn unassign(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
+fn unassign(consumer: &BaseConsumer<Context>, list: &[ListedOffset]) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => {}
         RebalanceProtocol::Eager | RebalanceProtocol::None => return consumer.unassign(),
     }
     let assigned = consumer.assignment()?;
     let mut held = TopicPartitionList::new();
-    for element in list.elements() {
-        let (topic, partition) = (element.topic(), element.partition());
-        if assigned.find_partition(topic, partition).is_some() {
-            held.add_partition(topic, partition);
+    for listed in list {
+        if assigned
+            .find_partition(&listed.topic, listed.partition)
+            .is_some()
+        {
+            held.add_partition(&listed.topic, listed.partition);
         }
     }
     consumer.incremental_unassign(&held)
-}
-
-fn partitions(list: &TopicPartitionList) -> Partitions {
-    super::ffi::read_list(list)
-        .iter()
-        .filter_map(super::logs::named)
-        .collect()
 }

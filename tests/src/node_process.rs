@@ -1,5 +1,6 @@
 //! The real `sluice` binary as a process under test.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -219,6 +220,22 @@ impl Node {
     /// Returns the number of threads of the process; 0 if it has ended.
     pub fn threads(&self) -> u64 {
         self.proc_status("Threads:")
+    }
+
+    /// Returns how many threads of each name the process has now, the most frequent first; empty
+    /// if it has ended.
+    pub fn threads_by_name(&self) -> Vec<(String, usize)> {
+        let mut counts = BTreeMap::<String, usize>::new();
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()));
+        for task in tasks.into_iter().flatten().flatten() {
+            // A thread may end between the listing and the look at it.
+            if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
+                *counts.entry(name.trim().to_owned()).or_default() += 1;
+            }
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts
     }
 
     /// Returns the number of open files and sockets of the process; 0 if it has ended.

@@ -79,7 +79,7 @@ async fn a_node_answers_while_all_its_sessions_end_at_once_and_keeps_nothing_of_
         if now <= threads_before + THREADS_EITHER_WAY {
             Ok(())
         } else {
-            Err((now, threads_before))
+            Err((now, threads_before, node.threads_by_name()))
         }
     })
     .await;

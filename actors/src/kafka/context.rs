@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -30,26 +30,30 @@ pub(crate) enum KafkaEvent {
     },
 }
 
+/// A rebalance that librdkafka waits to have answered. It begins no other one until then.
+#[derive(Debug)]
+enum Rebalance {
+    Assign,
+    Revoke(Partitions),
+}
+
 /// The context of a consumer handle.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     events: Mutex<VecDeque<KafkaEvent>>,
-    unassign_at_once: AtomicBool,
+    unanswered: Mutex<Option<Rebalance>>,
+    answers_at_once: AtomicBool,
 }
 
 impl Context {
     /// Takes the next event.
     pub(crate) fn next(&self) -> Option<KafkaEvent> {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        locked(&self.events).pop_front()
     }
 
-    /// From now on rebalances are answered inside the callback, by taking nothing and giving
-    /// everything up: the handle is being closed, and nobody acts on events any more.
-    pub(crate) fn unassign_at_once(&self) {
-        self.unassign_at_once.store(true, Ordering::Release);
+    /// Notes that the rebalance that was posted last has been answered.
+    pub(crate) fn answered(&self) {
+        locked(&self.unanswered).take();
     }
 
     /// The group gives or takes partitions.
@@ -59,31 +63,29 @@ impl Context {
         what: RDKafkaRespErr,
         list: &[ListedOffset],
     ) {
+        let partitions: Partitions = list.iter().filter_map(named).collect();
         let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.unassign_at_once.load(Ordering::Acquire) {
-            let answered = match assigns {
-                true => take_nothing(consumer),
-                false => unassign(consumer, list),
-            };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "unassign while closing failed");
-            }
-            return;
-        }
-        let partitions = list.iter().filter_map(named).collect();
-        self.post(if assigns {
-            KafkaEvent::Assign(partitions)
+        let (rebalance, event) = if assigns {
+            (Rebalance::Assign, KafkaEvent::Assign(partitions))
         } else {
-            KafkaEvent::Revoke(partitions)
-        });
+            let revoke = Rebalance::Revoke(partitions.clone());
+            (revoke, KafkaEvent::Revoke(partitions))
+        };
+        if self.answers_at_once.load(Ordering::Acquire) {
+            answer(consumer, &rebalance);
+        } else {
+            *locked(&self.unanswered) = Some(rebalance);
+            self.post(event);
+        }
     }
 
     fn post(&self, event: KafkaEvent) {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(event);
+        locked(&self.events).push_back(event);
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientContext for Context {
@@ -111,11 +113,29 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Answers whatever rebalance waits for an answer: takes nothing and gives everything up.
-/// librdkafka puts leaving the group off until then.
-pub(crate) fn answer_rebalance(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
-    take_nothing(consumer)?;
-    unassign(consumer, &ffi::read_list(&consumer.assignment()?))
+/// Makes the handle answer rebalances by itself from now on, by taking nothing and giving
+/// everything up: nobody acts on events any more. One that was posted and waits for its answer is
+/// answered too; librdkafka puts off leaving the group and closing until then.
+///
+/// Nothing else is answered: an answer to a rebalance that has yet to be polled would leave its
+/// callback to run against a handle that is closed meanwhile, and wait there for ever.
+pub(crate) fn answer_from_now_on(consumer: &BaseConsumer<Context>) {
+    let context = consumer.context();
+    context.answers_at_once.store(true, Ordering::Release);
+    let unanswered = locked(&context.unanswered).take();
+    if let Some(rebalance) = unanswered {
+        answer(consumer, &rebalance);
+    }
+}
+
+fn answer(consumer: &BaseConsumer<Context>, rebalance: &Rebalance) {
+    let answered = match rebalance {
+        Rebalance::Assign => take_nothing(consumer),
+        Rebalance::Revoke(partitions) => give_up(consumer, partitions),
+    };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "cannot answer a rebalance of a handle that ends");
+    }
 }
 
 fn take_nothing(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
@@ -128,19 +148,16 @@ fn take_nothing(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
 
 /// Obeys a revocation. What the group has given and nobody has taken is revoked too, but
 /// librdkafka refuses to unassign it, and would wait for ever: it is left out.
-fn unassign(consumer: &BaseConsumer<Context>, list: &[ListedOffset]) -> KafkaResult<()> {
+fn give_up(consumer: &BaseConsumer<Context>, revoked: &Partitions) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => {}
         RebalanceProtocol::Eager | RebalanceProtocol::None => return consumer.unassign(),
     }
-    let assigned = consumer.assignment()?;
     let mut held = TopicPartitionList::new();
-    for listed in list {
-        if assigned
-            .find_partition(&listed.topic, listed.partition)
-            .is_some()
-        {
-            held.add_partition(&listed.topic, listed.partition);
+    let assigned = ffi::read_list(&consumer.assignment()?);
+    for at in assigned.iter().filter_map(named) {
+        if revoked.contains(&at) {
+            held.add_partition(at.topic.as_str(), at.partition.get());
         }
     }
     consumer.incremental_unassign(&held)

@@ -14,7 +14,7 @@ use sluice_types::{
     Offset, Offsets, PartitionMap, Partitions, SeenCommit, TopicName, TopicPartition,
 };
 
-use super::context::answer_rebalance;
+use super::context::answer_from_now_on;
 use super::failure::{code_failure, log};
 use super::ffi::{self, CommitQueue, Message, RecordQueue};
 use super::logs::{Logs, named};
@@ -50,11 +50,19 @@ struct Parts {
     consumer: Arc<BaseConsumer<Context>>,
 }
 
+/// A handle that nobody uses any more. Dropping it closes it, which *blocks*.
+struct Closing(Parts);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        answer_from_now_on(&self.0.consumer);
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(parts) = self.parts.take() {
-            parts.consumer.context().unassign_at_once();
-            self.closer.close(Box::new(parts));
+            self.closer.close(Box::new(Closing(parts)));
         }
     }
 }
@@ -105,11 +113,8 @@ impl Handle {
     /// been posted as an event already too; the group is left once
     /// [`is_member`](Self::is_member) says so.
     pub(crate) fn unsubscribe(&self) {
-        self.consumer().context().unassign_at_once();
         self.consumer().unsubscribe();
-        if let Err(error) = answer_rebalance(self.consumer()) {
-            tracing::debug!(%error, "cannot answer a rebalance while leaving");
-        }
+        answer_from_now_on(self.consumer());
     }
 
     /// Whether the coordinator knows this handle as a member.
@@ -185,6 +190,7 @@ impl Handle {
             self.consumer().assign(&list)
         };
         assigned.map_err(|error| failure(&error))?;
+        self.consumer().context().answered();
         Ok(!cooperative)
     }
 
@@ -198,6 +204,7 @@ impl Handle {
             self.consumer().unassign()
         };
         unassigned.map_err(|error| failure(&error))?;
+        self.consumer().context().answered();
         Ok(!cooperative)
     }
 

@@ -21,6 +21,7 @@ mod encode;
 mod end;
 mod end_guard;
 mod environment;
+mod escape;
 mod finder;
 mod intake;
 mod join;

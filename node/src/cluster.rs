@@ -44,18 +44,17 @@ pub(crate) struct Introduction {
 pub(crate) struct Seat {
     registry: RegistryHandle,
     consensus: Option<Arc<Consensus>>,
-    joined: watch::Receiver<bool>,
+    joined: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Seat {
     /// A registry of this process alone.
     pub(crate) fn alone() -> Self {
-        let (_, joined) = watch::channel(true);
         Self {
             registry: RegistryHandle::in_memory(),
             consensus: None,
-            joined,
+            joined: watch::Sender::new(true),
             tasks: Vec::new(),
         }
     }
@@ -85,11 +84,10 @@ impl Seat {
             },
         })
         .await?;
-        let (_, joined) = watch::channel(false);
         Ok(Self {
             registry: consensus.registry(),
             consensus: Some(Arc::new(consensus)),
-            joined,
+            joined: watch::Sender::new(false),
             tasks: Vec::new(),
         })
     }
@@ -100,19 +98,16 @@ impl Seat {
         let Some(consensus) = self.consensus.clone() else {
             return;
         };
-        let (told, joined) = watch::channel(false);
-        self.joined = joined;
         let raft_id = consensus.raft_id();
         self.tasks.push(tokio::spawn(async move {
             consensus.attend(&peers).await;
         }));
-        let registry = self.registry.clone();
+        let (registry, joined) = (self.registry.clone(), self.joined.clone());
         self.tasks.push(tokio::spawn(async move {
             register(&registry, &me, raft_id, &*clock).await;
             adopt(&registry, &me.node).await;
             tracing::info!(node = %me.node, "registered");
-            // Nobody may be waiting any more.
-            let _ = told.send(true);
+            joined.send_replace(true);
         }));
     }
 
@@ -128,7 +123,7 @@ impl Seat {
 
     /// Whether the registry has caught up since the start and knows this node.
     pub(crate) fn joined(&self) -> watch::Receiver<bool> {
-        self.joined.clone()
+        self.joined.subscribe()
     }
 
     /// Waits until the volume has failed, after which this process can take no part any more.

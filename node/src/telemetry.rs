@@ -11,8 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Env;
 
 /// What is logged unless `SLUICE_LOG` says otherwise. actix calls it an error of ours when a client
-/// hangs up or speaks no HTTP, and tells of its own start.
-const DEFAULT: &str = "info,actix_http=off,actix_server=warn";
+/// hangs up or speaks no HTTP, and tells of its own start; openraft tells of every step.
+const DEFAULT: &str = "info,actix_http=off,actix_server=warn,openraft=error";
 
 /// Starts logging for the process, once; later calls do nothing.
 pub fn init(env: &Env) {

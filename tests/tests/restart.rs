@@ -81,7 +81,10 @@ async fn goes_on_after(end: End) {
         after.poll(10_000).await;
     }
     // It stood at its commit: nothing is read again.
-    let mut places: Vec<_> = all(&after).iter().map(|s| (s.partition, s.offset)).collect();
+    let mut places: Vec<_> = all(&after)
+        .iter()
+        .map(|s| (s.partition, s.offset))
+        .collect();
     let count = places.len();
     places.sort_unstable();
     places.dedup();
@@ -189,5 +192,8 @@ async fn a_second_process_is_refused_on_a_volume_in_use() {
     let (status, log) = second.run(DEADLINE).await.unwrap();
     assert_eq!(status.code(), Some(70), "{log}");
     assert!(log.contains("another process"), "{log}");
-    node.client().call(Method::GET, "/livez", ()).await.expect(200);
+    node.client()
+        .call(Method::GET, "/livez", ())
+        .await
+        .expect(200);
 }

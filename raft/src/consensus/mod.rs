@@ -9,7 +9,8 @@
 //!           │ the leader                                           │
 //!           ▼                                                      │
 //!   leading.rs  Leading  ◀─────────── a member asks the leader ────┘
-//!           │ confirmed by a majority, then
+//!           │ quorum.rs: confirmed by a majority, then
+//!           │ proposing.rs: what waits goes into one entry
 //!           ▼
 //!        openraft ──▶ store ──▶ Replica ──▶ lookup, watch, changes, list
 //! ```
@@ -26,6 +27,8 @@ mod identity;
 mod leading;
 mod membership;
 mod options;
+mod proposing;
+mod quorum;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -44,8 +47,8 @@ use tokio::time::Instant;
 pub(crate) use asking::Asking;
 pub(crate) use identity::Identity;
 pub(crate) use leading::Leading;
-use leading::ReadIndex;
 pub use options::{Options, Timing};
+use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
 
 use crate::net::Peers;

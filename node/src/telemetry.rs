@@ -11,8 +11,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Env;
 
 /// What is logged unless `SLUICE_LOG` says otherwise. actix calls it an error of ours when a client
-/// hangs up or speaks no HTTP, and tells of its own start; openraft tells of every step.
-const DEFAULT: &str = "info,actix_http=off,actix_server=warn,openraft=error";
+/// hangs up or speaks no HTTP, and tells of its own start. openraft tells of every step and every
+/// peer that does not answer; what matters of that the registry tells.
+const DEFAULT: &str = "info,actix_http=off,actix_server=warn,openraft=off";
 
 /// Starts logging for the process, once; later calls do nothing.
 pub fn init(env: &Env) {

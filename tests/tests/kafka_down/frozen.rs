@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use sluice_tests::{Kafka, Node, eventually, unique};
+use sluice_tests::{Answer, Client, Kafka, Node, Reply, eventually, unique};
 use tokio::time::Instant;
 
 use crate::{DEADLINE, LATE, Reader, assert_waits, fill_anew, readiness, send_within, topic};
@@ -126,9 +126,10 @@ async fn a_node_that_stops_refuses_work_and_ends_in_time_without_kafka() {
         .await;
     let mut reader = Reader::subscribe(&node, &unique("g"), &topic).await;
     reader.read_to(10).await;
+    let client = node.client();
+    owe_a_commit(&client, &topic).await;
     kafka.freeze().unwrap();
     let stopped = Instant::now();
-    let client = node.client();
     let stop = async {
         // The poll is there before the signal.
         eventually(DEADLINE, "the poll waits", async || {
@@ -137,19 +138,15 @@ async fn a_node_that_stops_refuses_work_and_ends_in_time_without_kafka() {
         })
         .await;
         node.sigterm();
-        // The group cannot be left: that is waited for, and requests are refused meanwhile.
-        let refused = eventually(DEADLINE, "it refuses work", async || {
-            let reply = client.call(Method::GET, "/readyz", ()).await;
-            (reply.status() == Some(503)).then_some(reply)
-        })
-        .await;
-        assert_waits(&refused.expect_problem(503, "shutting_down"));
-        let body = json!({"group_id": unique("g"), "topics": [topic]});
-        let refused = client.subscribe(body).await;
-        let refused = refused.expect_problem(503, "shutting_down");
-        assert_waits(&refused);
-        assert_eq!(refused.header("connection"), Some("close"));
-        client.call(Method::GET, "/livez", ()).await.expect(200);
+        // The commit that is owed is waited for, and requests are refused meanwhile.
+        let ready = refused_work(async || client.call(Method::GET, "/readyz", ()).await);
+        let session = refused_work(async || client.position(&unique("c")).await);
+        let alive = async || client.call(Method::GET, "/livez", ()).await.status();
+        let (ready, session, alive) = tokio::join!(ready, session, alive());
+        assert_waits(&ready);
+        assert_waits(&session);
+        assert_eq!(session.header("connection"), Some("close"));
+        assert_eq!(alive, Some(200));
     };
     let (polled, ()) = tokio::join!(reader.poll(60_000), stop);
     assert_eq!(polled.expect(200).records().len(), 0);
@@ -157,4 +154,32 @@ async fn a_node_that_stops_refuses_work_and_ends_in_time_without_kafka() {
     assert_eq!(status.code(), Some(0), "{}", node.log());
     let took = stopped.elapsed();
     assert!(took < Duration::from_secs(20) + LATE, "{took:?}");
+}
+
+/// Makes a session that owes a commit when it ends.
+async fn owe_a_commit(client: &Client, topic: &str) {
+    let spec = json!({
+        "group_id": unique("g"),
+        "topics": [topic],
+        "auto_offset_reset": "earliest",
+        "auto_commit": true,
+        "auto_commit_interval_ms": 3_600_000,
+    });
+    let session = client.subscribe(spec).await.expect(200);
+    for _ in 0..2 {
+        // The second poll acknowledges the first.
+        let one = json!({"max_records": 1, "timeout_ms": 30_000});
+        let polled = client.consume(session.text_at("consumer_id"), one).await;
+        assert_eq!(polled.expect(200).records().len(), 1);
+    }
+}
+
+/// Asks until the node refuses since it stops.
+async fn refused_work(ask: impl AsyncFn() -> Reply) -> Answer {
+    let refused = eventually(DEADLINE, "it refuses work", async || {
+        let reply = ask().await;
+        (reply.status() == Some(503)).then_some(reply)
+    })
+    .await;
+    refused.expect_problem(503, "shutting_down")
 }

@@ -213,7 +213,8 @@ impl App {
         let contacts = config.cluster.peers.iter().map(ToString::to_string);
         seat.attend(contacts.collect(), me, options.clock);
         let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
-        tracing::info!(http = http.join(","), admin = %admin_address, "listening");
+        let internal = internal_address.map(|address| address.to_string());
+        tracing::info!(http = http.join(","), admin = %admin_address, internal, "listening");
         Ok(Running {
             http: http_addresses,
             admin: admin_address,

@@ -57,7 +57,7 @@ async fn tell(
     (token, word): &(Uuid, String),
 ) -> HttpResponse<BoxBody> {
     if let Err(refused) = check(state, http.headers()) {
-        return refused;
+        return *refused;
     }
     let Some(word) = Word::parse(word) else {
         return HttpResponse::NotFound().finish();
@@ -69,12 +69,12 @@ async fn tell(
 }
 
 /// Lets in only nodes of the cluster that mean this run of this node.
-pub(super) fn check(state: &State, headers: &HeaderMap) -> Result<(), HttpResponse<BoxBody>> {
+pub(super) fn check(state: &State, headers: &HeaderMap) -> Result<(), Box<HttpResponse<BoxBody>>> {
     match state.badge.check(headers) {
         Ok(()) => Ok(()),
         // No stranger: its copy of the registry is behind.
-        Err(Refused::Receiver) => Err(misdirected(None)),
-        Err(refused) => Err(refuse(state, headers, refused)),
+        Err(Refused::Receiver) => Err(Box::new(misdirected(None))),
+        Err(refused) => Err(Box::new(refuse(state, headers, refused))),
     }
 }
 

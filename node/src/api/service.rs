@@ -104,7 +104,7 @@ impl Endpoint {
     async fn serve_peer(self, http: HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let state = Arc::clone(&self.state);
         if let Err(refused) = peers::check(&state, http.headers()) {
-            return refused;
+            return *refused;
         }
         let answering = async move {
             let (route, call) = self.call(http, payload, Hop::forwarded())?;

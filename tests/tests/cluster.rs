@@ -248,3 +248,47 @@ async fn a_stranger_is_refused_on_the_internal_port() {
     }
     assert!(cluster.nodes[0].log_contains("refused a request on the internal port"));
 }
+
+#[tokio::test]
+async fn without_a_majority_sessions_go_on_and_nothing_is_decided() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::start(kafka).await;
+    let topic = topic_with(kafka, 1, 30).await;
+    let client = cluster.nodes[0].client();
+    let mut here = None;
+    for _ in 0..3 {
+        let session = client.subscribe(spec(&topic)).await.expect(200);
+        let id = session.text_at("consumer_id").to_owned();
+        let described = client.get(&id).await.expect(200);
+        if described["owner"] == "sluice-0" {
+            here = Some(id);
+        }
+    }
+    let id = here.expect("sessions are spread");
+    cluster.nodes[1].kill();
+    cluster.nodes[2].kill();
+    // Nobody can say that there is no such session.
+    let unknown = client.position(&unique("c")).await;
+    unknown.expect_problem(503, "no_quorum");
+    let polled = client.consume(&id, json!({"max_records": 10, "timeout_ms": 10_000}));
+    assert_eq!(polled.await.expect(200).records().len(), 10);
+    client.commit(&id, ()).await.expect(200);
+    let seek = json!({"topic": topic, "partition": 0, "offset": 3});
+    client
+        .seek(&id, seek.clone())
+        .await
+        .expect_problem(503, "no_quorum");
+    let position = client.position(&id).await.expect(200);
+    assert_eq!(position["offsets"][&topic]["0"], 10, "nothing has changed");
+    client.delete(&id).await.expect_problem(503, "no_quorum");
+    let refused = client.subscribe(spec(&topic)).await;
+    refused.expect_problem(503, "no_quorum");
+    cluster.nodes[1].restart().await.unwrap();
+    eventually(DEADLINE, "two nodes decide again", async || {
+        client.seek(&id, seek.clone()).await.status() == Some(200)
+    })
+    .await;
+    let position = client.position(&id).await.expect(200);
+    assert_eq!(position["offsets"][&topic]["0"], 3);
+    client.delete(&id).await.expect(204);
+}

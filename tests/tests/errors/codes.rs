@@ -9,10 +9,6 @@ use sluice_node::api::error::Code;
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
 
-/// Codes that the binary knows, and that no single node answers: it always is its own quorum.
-/// The page does not list them before that changes.
-const RESERVED: [&str; 1] = ["no_quorum"];
-
 /// Codes that are documented and that no test can provoke: each would take a fault of Sluice that
 /// nobody knows of.
 const FAULTS_OF_OURS: [&str; 1] = ["internal"];
@@ -67,14 +63,9 @@ fn the_page_lists_what_the_binary_can_answer() {
     let known: BTreeMap<String, u16> = Code::ALL
         .iter()
         .map(|code| code.meaning())
-        .filter(|meaning| !RESERVED.contains(&meaning.code))
         .map(|meaning| (meaning.code.to_owned(), meaning.status.as_u16()))
         .collect();
     assert_eq!(documented(), known);
-    for code in RESERVED {
-        let exists = Code::ALL.iter().any(|known| known.meaning().code == code);
-        assert!(exists, "{code} is reserved, but unknown");
-    }
 }
 
 #[test]

@@ -247,8 +247,8 @@ async fn member<H: Host>(
     if running.is_some() {
         return running;
     }
-    let was_opened = core.supervision().has_opened(deleting);
-    if take_over == TakeOver::No || !was_opened {
+    let may_be_member = core.supervision().may_have_opened(deleting);
+    if take_over == TakeOver::No || !may_be_member {
         return None;
     }
     // To leave, it first joins in the old member's place.

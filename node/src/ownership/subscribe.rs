@@ -7,6 +7,7 @@ use std::time::Duration;
 use sluice_actors::{Assignment, Deadline};
 use sluice_raft::{Command, Creation, Outcome, SessionView};
 use sluice_types::{Claim, ConsumerId, CreationStamp, NodeId, SessionSpec, TopicName};
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::core::{Core, Hold, Subscribing};
@@ -234,7 +235,10 @@ impl<H: Host> Call<H> {
             counts,
         });
         match self.core.registry.propose(command).await {
-            Ok(Outcome::Done(session)) => Ok(Created::Fresh(session, hold)),
+            Ok(Outcome::Done(session)) => {
+                self.core.supervision().began(&session, Instant::now());
+                Ok(Created::Fresh(session, hold))
+            }
             Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
             Ok(_) => Err(Error::OwnerUnavailable),
             // If it was made after all, the loop opens it, and it is found again or expires.

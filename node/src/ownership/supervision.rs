@@ -40,6 +40,7 @@ pub(super) struct Supervision {
 #[derive(Debug)]
 struct Ward {
     stamp: CreationStamp,
+    began_here: bool,
     opened: Option<Epoch>,
     opened_at: Option<Instant>,
     ended: Option<Epoch>,
@@ -132,11 +133,16 @@ impl Supervision {
         true
     }
 
-    /// Whether this node has ever opened the session.
-    pub(super) fn has_opened(&self, session: &Session) -> bool {
-        self.wards
-            .get(&session.id)
-            .is_some_and(|ward| ward.stamp == session.stamp && ward.opened.is_some())
+    /// Notes that this process has begun the session: it knows of all openings.
+    pub(super) fn began(&mut self, session: &Session, now: Instant) {
+        self.ward(session, now).began_here = true;
+    }
+
+    /// Whether the session may have been opened, here or by an earlier owner.
+    pub(super) fn may_have_opened(&self, session: &Session) -> bool {
+        let ward = self.wards.get(&session.id);
+        let ward = ward.filter(|ward| ward.stamp == session.stamp);
+        ward.is_none_or(|ward| ward.opened.is_some() || !ward.began_here)
     }
 
     /// Whether the actor of this epoch is known to have ended.
@@ -232,6 +238,7 @@ impl Supervision {
     fn ward(&mut self, session: &Session, now: Instant) -> &mut Ward {
         let fresh = || Ward {
             stamp: session.stamp,
+            began_here: false,
             opened: None,
             opened_at: None,
             ended: None,
@@ -375,7 +382,9 @@ mod tests {
         supervision.ended(&first, now);
         let mut second = reopened(&first);
         Arc::make_mut(&mut second).stamp = CreationStamp::from_number(2);
-        assert!(!supervision.has_opened(&second));
+        assert!(supervision.may_have_opened(&second), "by an earlier owner");
+        supervision.began(&second, now);
+        assert!(!supervision.may_have_opened(&second));
         assert_eq!(supervision.absence(&second, now), Absence::Unopened);
     }
 

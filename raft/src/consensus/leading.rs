@@ -93,7 +93,8 @@ impl Leading {
         self.raft.metrics().borrow().state.is_leader()
     }
 
-    fn yields(&self) -> bool {
+    /// Whether this member gives its leadership up now.
+    pub(crate) fn yields(&self) -> bool {
         self.yields.load(Ordering::SeqCst)
     }
 
@@ -109,6 +110,11 @@ impl Leading {
         let _yielding = Yielding::begin(self);
         let follows = metrics.wait_for(|now| is_other(now.current_leader));
         matches!(timeout_at(deadline, follows).await, Ok(Ok(_)))
+    }
+
+    /// Counts the elections, as far as this member knows.
+    pub(crate) fn term(&self) -> u64 {
+        self.raft.metrics().borrow().current_term
     }
 
     /// The leader, as this member knows it.
@@ -266,7 +272,7 @@ impl Drop for Yielding<'_> {
     }
 }
 
-fn not_leader(leader: Option<Leader>) -> ResponseV1 {
+pub(crate) fn not_leader(leader: Option<Leader>) -> ResponseV1 {
     let leader = leader.map(|(id, member)| (id, member.into()));
     ResponseV1::NotLeader { leader }
 }

@@ -31,7 +31,7 @@ impl Guard {
                     tracing::info!(%node, "registered");
                     self.enter(Phase::Registered);
                     self.beat(&node).await;
-                    tracing::warn!(%node, "the incarnation has ended");
+                    self.tell_of_the_end(&node);
                     self.enter(Phase::Ended);
                     self.renewed().await;
                 }
@@ -46,6 +46,20 @@ impl Guard {
                     std::future::pending().await
                 }
             }
+        }
+    }
+
+    fn tell_of_the_end(&self, node: &NodeId) {
+        let registry = self.consensus.replica.read();
+        let successor = registry.node(&node.name).filter(|known| known.id != *node);
+        let by_other = successor.filter(|known| known.raft_id != self.consensus.raft_id());
+        match by_other {
+            Some(other) => tracing::error!(
+                %node,
+                address = %other.address,
+                "another process has taken this node's name"
+            ),
+            None => tracing::warn!(%node, "declared dead"),
         }
     }
 

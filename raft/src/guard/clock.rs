@@ -30,10 +30,6 @@ const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
 impl Moments for BootClock {
     /// # Panics
     /// If the kernel does not have the clock: Linux has had it since 2.6.39.
-    #[allow(
-        clippy::expect_used,
-        reason = "without this clock no lease can be judged, and every kernel has it"
-    )]
     fn now(&self) -> Moment {
         let since_boot = clock_gettime(CLOCK).expect("the kernel has a clock since boot");
         Moment::from_origin(Duration::from(since_boot))

@@ -20,6 +20,8 @@ pub(crate) struct Desk {
 struct Seat {
     term: Term,
     moments: Arc<dyn Moments>,
+    /// Known to its office alone: another may have been opened before that is dropped.
+    key: Arc<()>,
 }
 
 impl Desk {
@@ -59,15 +61,23 @@ impl Desk {
 
     /// Opens the desk for a term, until the office is dropped.
     pub(super) fn open(&self, term: Term, moments: Arc<dyn Moments>) -> Office<'_> {
-        let number = term.number();
-        *self.seat() = Some(Seat { term, moments });
-        Office { desk: self, number }
+        let (number, key) = (term.number(), Arc::new(()));
+        *self.seat() = Some(Seat {
+            term,
+            moments,
+            key: key.clone(),
+        });
+        Office {
+            desk: self,
+            number,
+            key,
+        }
     }
 
     /// Does something with the term, the registry and the moment; `None` while nobody leads here.
     fn sit<T>(&self, act: impl FnOnce(&mut Term, &Registry, Moment) -> T) -> Option<T> {
         let mut seat = self.seat();
-        let Seat { term, moments } = seat.as_mut()?;
+        let Seat { term, moments, .. } = seat.as_mut()?;
         let registry = self.replica.read();
         Some(act(term, &registry, moments.now()))
     }
@@ -81,6 +91,7 @@ impl Desk {
 pub(super) struct Office<'a> {
     desk: &'a Desk,
     number: u64,
+    key: Arc<()>,
 }
 
 impl Office<'_> {
@@ -97,6 +108,7 @@ impl Office<'_> {
 
 impl Drop for Office<'_> {
     fn drop(&mut self) {
-        *self.desk.seat() = None;
+        let mut seat = self.desk.seat();
+        seat.take_if(|seat| Arc::ptr_eq(&seat.key, &self.key));
     }
 }

@@ -26,7 +26,7 @@ use crate::consensus::{Leading, Proposed, ReadIndex};
 use crate::failover::{Pace, Plan};
 use crate::liveness::{Probe, Timing};
 use crate::replica::Replica;
-use crate::{Command, NodeAddress, NodeState};
+use crate::{Command, NodeAddress};
 
 /// Between two confirmations of the leadership.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
@@ -39,6 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a proposal may take before it is decided anew.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long nothing is proposed after a proposal that failed.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs while its process does, and acts while it leads.
 pub(super) struct Leader {
@@ -120,7 +123,9 @@ impl Leader {
         let mut probes = FuturesUnordered::new();
         let mut proposals: Option<BoxFuture<'_, ()>> = None;
         loop {
-            let plan = self.next(office, proposals.is_none());
+            // Who gives the leadership up leaves the rest to the next.
+            let may_plan = proposals.is_none() && !self.leading.yields();
+            let plan = self.next(office, may_plan);
             for (node, address) in plan.probes {
                 probes.push(self.probe(node, address));
             }
@@ -148,7 +153,6 @@ impl Leader {
                 return Steps::default();
             }
             let plan = term.plan(registry, now, at);
-            log(&plan, term);
             let address = |id: &NodeId| {
                 let node = registry.node(&id.name)?;
                 Some((id.clone(), node.address.clone()))
@@ -158,7 +162,9 @@ impl Leader {
                 proposals: proposals(plan),
             }
         });
-        steps.unwrap_or_default()
+        let steps = steps.unwrap_or_default();
+        steps.proposals.iter().for_each(log);
+        steps
     }
 
     async fn probe(&self, node: NodeId, address: NodeAddress) -> (NodeId, Probe) {
@@ -168,19 +174,24 @@ impl Leader {
     }
 
     /// All at once, each within its time. Whatever becomes of them: what is to be done next is
-    /// decided from what the registry holds then.
+    /// decided from what the registry holds then, and after a failure not at once.
     async fn propose_all(&self, commands: Vec<Command>) {
         let deadline = Instant::now() + PROPOSE_WITHIN;
         let proposals = commands
             .into_iter()
             .map(|command| self.leading.propose(command, deadline));
+        let mut all_applied = true;
         for proposed in join_all(proposals).await {
             match proposed {
                 Proposed::Applied { .. } => {}
                 Proposed::NotLeader(_) | Proposed::NoQuorum | Proposed::Unknown => {
                     tracing::warn!(?proposed, "not carried out");
+                    all_applied = false;
                 }
             }
+        }
+        if !all_applied {
+            sleep(PAUSE).await;
         }
     }
 }
@@ -198,15 +209,12 @@ fn proposals(plan: Plan) -> Vec<Command> {
     plan.deaths.into_iter().chain(moves).collect()
 }
 
-fn log(plan: &Plan, term: &Term) {
-    for death in &plan.deaths {
-        if let Command::ChangeNode { node, to, .. } = death {
-            debug_assert_eq!(*to, NodeState::Dead);
-            let is_gone = term.is_gone(node);
-            tracing::warn!(%node, is_gone, "declaring a node dead");
+fn log(proposal: &Command) {
+    match proposal {
+        Command::ChangeNode { node, to, .. } => tracing::warn!(%node, ?to, "declaring a node dead"),
+        Command::Move { moves } => {
+            tracing::info!(sessions = moves.len(), "giving sessions new owners");
         }
-    }
-    if !plan.moves.is_empty() {
-        tracing::info!(sessions = plan.moves.len(), "giving sessions new owners");
+        other => tracing::debug!(?other, "proposing"),
     }
 }

@@ -8,7 +8,7 @@ use sluice_types::{ConsumerId, NodeId, NodeName, Timestamp};
 use crate::failover::{Failover, Pace, Plan};
 use crate::liveness::{Answer, Liveness, Probe, Timing};
 use crate::net::frame::{HeartbeatV1, SightingV1};
-use crate::{Moment, Registry};
+use crate::{Moment, NodeState, Registry};
 
 /// How long no sign of life comes before the stream of them counts as broken: two are missing.
 const QUIET: Duration = Duration::from_millis(600);
@@ -97,7 +97,7 @@ impl Term {
     pub(super) fn look(&mut self, registry: &Registry, now: Moment) {
         self.liveness.look(registry, now);
         self.heard
-            .retain(|node, _| registry.state_of(node) != crate::NodeState::Dead);
+            .retain(|node, _| registry.state_of(node) != NodeState::Dead);
         for (node, heard) in &self.heard {
             if now.since(heard.at) >= QUIET {
                 self.liveness.disconnected(node);
@@ -108,8 +108,7 @@ impl Term {
     /// The next steps, right after a [`look`](Self::look), and once those of the plan before have
     /// been done. Its probes begin now.
     pub(super) fn plan(&mut self, registry: &Registry, now: Moment, at: Timestamp) -> Plan {
-        let waiting = self.heard.values().flat_map(|heard| &heard.waiting);
-        let waiting: BTreeSet<ConsumerId> = waiting.cloned().collect();
+        let waiting = self.waiting(registry);
         let mut plan = self
             .failover
             .plan(registry, &self.liveness, &waiting, now, at);
@@ -121,6 +120,15 @@ impl Term {
         plan
     }
 
+    /// The sessions that requests wait for anywhere, if any can be without an owner.
+    fn waiting(&self, registry: &Registry) -> BTreeSet<ConsumerId> {
+        if registry.ended_owners().next().is_none() {
+            return BTreeSet::new();
+        }
+        let waiting = self.heard.values().flat_map(|heard| &heard.waiting);
+        waiting.cloned().collect()
+    }
+
     /// A probe has told something. What it told before the node was heard again counts for nothing.
     pub(super) fn probed(&mut self, node: &NodeId, told: Probe, now: Moment) {
         let began = self.probing.remove(node);
@@ -128,11 +136,6 @@ impl Term {
         if began.is_some_and(|began| heard.is_none_or(|heard| heard < began)) {
             self.liveness.probed(node, Some(told), now);
         }
-    }
-
-    /// Whether the process of the node is taken to be gone, rather than silent.
-    pub(super) fn is_gone(&self, node: &NodeId) -> bool {
-        self.liveness.is_gone(node)
     }
 
     pub(super) fn sightings(&self, now: Moment) -> Vec<SightingV1> {

@@ -7,5 +7,6 @@ mod changing;
 mod failing;
 mod nodes;
 mod quorum;
+mod served_once;
 
 use super::*;

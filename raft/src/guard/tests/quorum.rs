@@ -72,3 +72,23 @@ async fn when_nobody_hears_anybody_nobody_is_dead_and_all_go_on_afterwards() {
         assert_eq!(nodes.of_number(number).node(), *node);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_steps_down_leaves_everybody_alive() {
+    let nodes = Nodes::of(3).await;
+    let all: Vec<_> = (0..3).map(|n| nodes.of_number(n).node()).collect();
+    for _ in 0..3 {
+        let leader = nodes.leader().await;
+        let consensus = nodes.of_number(leader).consensus.clone();
+        assert!(consensus.step_down(Duration::from_secs(20)).await);
+        always(Duration::from_millis(500), || {
+            for (number, node) in all.iter().enumerate() {
+                assert_eq!(nodes.state(number, node), NodeState::Alive);
+                assert_eq!(nodes.of_number(number).node(), *node);
+            }
+        })
+        .await;
+        assert_ne!(nodes.leader().await, leader);
+        nodes.all_live().await;
+    }
+}

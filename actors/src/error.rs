@@ -29,8 +29,9 @@ pub enum Error {
     /// A manually assigned session cannot commit while its group has live members.
     #[error("the group has live members")]
     GroupHasMembers,
-    /// The group uses another assignment strategy or another group type.
-    #[error("the group uses another assignment strategy")]
+    /// The group uses another assignment strategy, or is of a type that takes no member of the
+    /// classic protocol.
+    #[error("the group uses another assignment strategy or protocol")]
     InconsistentProtocol,
     /// Nothing is committed and the reset policy is `none`.
     #[error("nothing is committed for {0:?}")]
@@ -77,6 +78,10 @@ pub enum Error {
     /// The embedded broker cannot do this.
     #[error("the embedded broker cannot {0}")]
     Unsupported(&'static str),
+    /// A consumer's Kafka handle broke for good, because another has its `group.instance.id`, say;
+    /// it tells why. Only a new consumer helps.
+    #[error("the consumer cannot go on, make a new one: {0}")]
+    Broken(String),
     /// Committing needs a group, and the consumer has none.
     #[error("the consumer has no group to commit to")]
     NoGroup,

@@ -9,7 +9,7 @@ use sluice_types::{Claim, CreationStamp, Partitions, SessionSpec, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::session::{Ask, Asked, Fate, Finish, SessionActor};
+use crate::session::{Ask, Asked, Fate, Finish, Reply, SessionActor};
 use crate::{
     Answer, Assignment, Commit, Committed, Deadline, Error, Poll, Positions, Record, Seek,
     Snapshot, Sought,
@@ -263,19 +263,22 @@ impl SessionHandle {
         )
     }
 
-    /// Makes the session's actor panic, to show what that does. For tests.
-    pub async fn panic_for_tests(&self) {
-        let _ = self.actor.send(Ask::Panic).await;
+    /// Makes the session's actor panic while it serves this request, to show what that does.
+    /// Returns what the request is told. For tests.
+    pub async fn panic_for_tests(&self) -> Result<(), Error> {
+        let deadline = Deadline::after(GRACE);
+        self.ask(deadline, |reply| Ask::Panic { reply }).await
     }
 
     async fn ask<T>(
         &self,
         deadline: Deadline,
-        ask: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Ask,
+        ask: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         let asked = async {
-            self.actor.send(ask(reply)).await.map_err(|_| self.lost())?;
+            // What becomes of the request, the reply tells: dropped with the mailbox, too.
+            let _ = self.actor.send(ask(reply)).await;
             answer.await.unwrap_or_else(|_| Err(self.lost()))
         };
         match timeout_at(deadline.instant() + GRACE, asked).await {

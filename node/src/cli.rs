@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use sluice_actors::EmbeddedBroker;
 
 use crate::app::{App, Options};
-use crate::config::{Config, Env, Flags};
+use crate::config::{Config, Env, Flags, Mistakes};
 use crate::{dev, shutdown, telemetry};
 
 /// The configuration or the command line is wrong.
@@ -96,6 +96,9 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
 }
 
 fn dev(args: &dev::Args, env: &Env) -> ExitCode {
+    if let Err(mistakes) = dev::Args::check(env) {
+        return wrong(&mistakes);
+    }
     let broker = match EmbeddedBroker::start() {
         Ok(broker) => broker,
         Err(error) => {
@@ -103,17 +106,19 @@ fn dev(args: &dev::Args, env: &Env) -> ExitCode {
             return ExitCode::from(EXIT_INTERNAL);
         }
     };
-    match load(None, env, &args.flags(&broker)) {
+    match load(None, env, &args.flags(&broker, env)) {
         Ok(config) => block_on(env, dev::run(config, broker)),
         Err(code) => code,
     }
 }
 
 fn load(path: Option<&Path>, env: &Env, flags: &Flags) -> Result<Config, ExitCode> {
-    Config::load(path, env, flags).map_err(|mistakes| {
-        eprintln!("the configuration is wrong:\n{mistakes}");
-        ExitCode::from(EXIT_USAGE)
-    })
+    Config::load(path, env, flags).map_err(|mistakes| wrong(&mistakes))
+}
+
+fn wrong(mistakes: &Mistakes) -> ExitCode {
+    eprintln!("the configuration is wrong:\n{mistakes}");
+    ExitCode::from(EXIT_USAGE)
 }
 
 fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {

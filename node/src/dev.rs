@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use sluice_actors::EmbeddedBroker;
 
 use crate::app::{App, Options};
-use crate::config::{Config, Flags};
+use crate::config::{Config, Env, Flags, Mistake, Mistakes};
 use crate::shutdown;
 
 /// The embedded broker waits this long for members at each change of a group, whether or not any
@@ -18,19 +18,57 @@ const SESSION_TIMEOUT: (&str, &str) = ("session.timeout.ms", "4000");
 /// What `sluice dev` can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where clients connect
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    http: String,
+    /// Where clients connect, instead of http.bind [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
     /// Where operators connect, instead of admin.bind
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
 }
 
+/// Where clients connect if nobody says otherwise: on this machine, as this is for trying out.
+const HTTP: &str = "127.0.0.1:8080";
+
+/// The variable by which somebody says otherwise.
+const HTTP_VARIABLE: &str = "SLUICE_HTTP__BIND";
+
+/// What of the environment makes no sense here, and why. `KAFKA_BOOTSTRAP_SERVERS`, which other
+/// programs use too, is passed over.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "SLUICE_KAFKA__BOOTSTRAP_SERVERS",
+        "sluice dev has a broker of its own: unset it, or use sluice serve",
+    ),
+    (
+        "SLUICE_CONFIG",
+        "sluice dev reads no file: unset it, or use sluice serve",
+    ),
+];
+
 impl Args {
-    /// The flags of a node that uses this broker.
-    pub fn flags(&self, broker: &EmbeddedBroker) -> Flags {
+    /// Checks that the environment asks for nothing that this is not for.
+    ///
+    /// # Errors
+    /// All variables that make no sense here.
+    pub fn check(env: &Env) -> Result<(), Mistakes> {
+        let mistakes: Vec<Mistake> = REFUSED
+            .iter()
+            .filter(|(name, _)| env.contains_key(*name))
+            .map(|(name, why)| Mistake::new(*name, *why))
+            .collect();
+        if mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(Mistakes(mistakes))
+        }
+    }
+
+    /// The flags of a node that uses this broker, in this environment.
+    pub fn flags(&self, broker: &EmbeddedBroker, env: &Env) -> Flags {
+        let is_told = self.http.is_some() || env.contains_key(HTTP_VARIABLE);
+        let by_default = (!is_told).then(|| HTTP.to_owned());
         Flags {
-            http_bind: Some(self.http.clone()),
+            http_bind: self.http.clone().or(by_default),
             admin_bind: self.admin.clone(),
             bootstrap_servers: Some(broker.bootstrap_servers().to_owned()),
         }
@@ -138,6 +176,37 @@ fn reachable(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_where_clients_connect_unless_a_flag_does() {
+        let broker = EmbeddedBroker::start().unwrap();
+        let told = |http: Option<&str>, env: &Env| {
+            let args = Args {
+                http: http.map(str::to_owned),
+                admin: None,
+            };
+            args.flags(&broker, env).http_bind
+        };
+        let (empty, env) = (
+            Env::new(),
+            Env::from([(HTTP_VARIABLE.to_owned(), "127.0.0.1:9".to_owned())]),
+        );
+        assert_eq!(told(None, &empty).as_deref(), Some(HTTP));
+        assert_eq!(told(None, &env), None);
+        assert_eq!(told(Some("[::1]:7"), &env).as_deref(), Some("[::1]:7"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_here_is_refused_with_its_name() {
+        let env: Env = REFUSED
+            .map(|(name, _)| (name.to_owned(), "x".to_owned()))
+            .into();
+        let refused = Args::check(&env).unwrap_err().to_string();
+        for (name, why) in REFUSED {
+            assert!(refused.contains(&format!("{name}: {why}")), "{refused}");
+        }
+        assert_eq!(Args::check(&Env::new()), Ok(()));
+    }
 
     #[test]
     fn the_greeting_names_usable_addresses() {

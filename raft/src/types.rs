@@ -12,8 +12,8 @@ use crate::{Command, Outcome, RaftId};
 openraft::declare_raft_types!(
     /// openraft, as the registry uses it.
     pub(crate) Types:
-        D = Command,
-        R = Option<Outcome>,
+        D = Vec<Command>,
+        R = Vec<Outcome>,
         NodeId = RaftId,
         Node = Member,
 );

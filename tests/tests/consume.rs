@@ -167,8 +167,8 @@ async fn partitions_keep_their_order_whatever_the_limits() {
 }
 
 /// How many records of a busy partition may come before a quiet one's: what is prefetched by
-/// then, which is bounded in bytes, and some.
-const AHEAD: usize = 5_000;
+/// then, which is bounded by 6 MB, and some.
+const AHEAD: usize = 8_000;
 
 #[tokio::test]
 async fn a_busy_partition_does_not_starve_a_quiet_one() {

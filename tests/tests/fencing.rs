@@ -1,22 +1,48 @@
 //! What becomes of a session whose place in the group somebody else takes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use sluice_tests::kafka::Record;
-use sluice_tests::{Kafka, Node, eventually, unique};
+use sluice_tests::{Kafka, NativeMember, Node, eventually, unique};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A static member (KIP-345) with the session's id: the broker gives it the session's place and
-/// fences the session's handle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_place_was_taken_takes_it_back_and_loses_nothing() {
     let kafka = Kafka::shared().await;
-    let (topic, group, id) = (unique("taken"), unique("group"), unique("member"));
+    let (topic, group) = (unique("taken"), unique("group"));
     kafka.create_topic(&topic, 1).await.unwrap();
-    kafka.fill(&topic, 10, 0).await.unwrap();
+    takes_its_place_back(kafka, &topic, &group).await;
+}
+
+/// The same in a group of the new type (KIP-848), where the session's commits of before it learns
+/// that it was fenced meet another error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_a_group_of_the_new_type_takes_its_place_back_too() {
+    let kafka = Kafka::shared().await;
+    let (topic, group) = (unique("taken"), unique("group"));
+    let other_topic = unique("other");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    kafka.create_topic(&other_topic, 1).await.unwrap();
+    // It reads another topic, so that the one of the test stays with one member.
+    let native = NativeMember::join_by_new_protocol(kafka, &group, &other_topic);
+    eventually(SOON, "the native member is assigned", async || {
+        native.assigned().len() == 1
+    })
+    .await;
+    takes_its_place_back(kafka, &topic, &group).await;
+    assert_eq!(native.assigned().len(), 1);
+}
+
+/// A static member (KIP-345) with the session's id: the broker gives it the session's place and
+/// fences the session's handle.
+async fn takes_its_place_back(kafka: &Kafka, topic: &str, group: &str) {
+    let id = unique("member");
+    kafka.fill(topic, 10, 0).await.unwrap();
     let node = Node::builder().kafka(kafka).start().await;
     let client = node.client();
     client
@@ -31,12 +57,12 @@ async fn a_session_whose_place_was_taken_takes_it_back_and_loses_nothing() {
 
     let taker: BaseConsumer = kafka
         .client_config()
-        .set("group.id", &group)
+        .set("group.id", group)
         .set("group.instance.id", &id)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .create()
         .unwrap();
-    taker.subscribe(&[&topic]).unwrap();
+    taker.subscribe(&[topic]).unwrap();
     eventually(
         SOON,
         "the native member takes the session's place",
@@ -51,9 +77,10 @@ async fn a_session_whose_place_was_taken_takes_it_back_and_loses_nothing() {
         taker.client().fatal_error().is_some()
     })
     .await;
+    client.commit(&id, ()).await.expect(200);
 
     kafka
-        .produce(&topic, [Record::value("after")])
+        .produce(topic, [Record::value("after")])
         .await
         .unwrap();
     let answer = eventually(SOON, "the session reads on", async || {

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sluice_actors::Error;
 use sluice_node::app::{App, Options, Running};
 use sluice_node::config::{Config, Env, Flags};
 use sluice_tests::kafka::Record;
-use sluice_tests::{Client, Kafka, Reader, Reply, eventually, reader, unique};
+use sluice_tests::{Client, Kafka, NativeMember, Reader, Reply, eventually, reader, unique};
 use sluice_types::ConsumerId;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -67,7 +68,8 @@ impl Fixture {
         let id: ConsumerId = id.parse().unwrap();
         let running = || self.node.sessions.get(&id);
         let session = eventually(DEADLINE, "the session runs", async || running()).await;
-        session.panic_for_tests().await;
+        let told = session.panic_for_tests().await;
+        assert_eq!(told, Err(Error::SessionFailed));
         eventually(DEADLINE, "it has ended", async || {
             running().is_none_or(|now| now.claim() != session.claim())
         })
@@ -158,6 +160,49 @@ async fn a_session_comes_back_by_itself_from_panic_after_panic() {
     assert_eq!((&*after.state, after.members.len()), ("Stable", 1));
     assert_eq!(after.members[0].assignment, members.members[0].assignment);
     client.delete(&id).await.expect(204);
+    fixture.node.shutdown().await;
+}
+
+/// A session in a group of the new type (KIP-848) is taken over as in a classic one: the same
+/// partitions at the same generation, and the members of the new protocol notice nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_keeps_its_place_in_a_group_of_the_new_type() {
+    let fixture = Fixture::start(4).await;
+    let (client, kafka, topic) = (&fixture.client, fixture.kafka, &fixture.topic);
+    let id = fixture.subscribe(&fixture.group).await;
+    let native = NativeMember::join_by_new_protocol(kafka, &fixture.group, topic);
+    let held = eventually(DEADLINE, "both have two partitions", async || {
+        let held = reader::assigned(&client.assignment(&id).await.expect(200), topic);
+        let fair = held.len() == 2 && native.assigned().len() == 2;
+        if fair { Ok(held) } else { Err(held) }
+    })
+    .await;
+    let before = client.assignment(&id).await.expect(200);
+    let natives = native.assigned();
+    let mut reader = Reader::of(client, &id);
+    for round in 1..4 {
+        kafka.fill(topic, 8, 0).await.unwrap();
+        eventually(DEADLINE, "all is read", async || {
+            reader.poll(500).await;
+            reader.seen().len() == 4 * round
+        })
+        .await;
+        reader.commit().await;
+        fixture.panic(&id).await;
+        let position = client.position(&id).await.expect(200);
+        for partition in &held {
+            let of = &position["offsets"][topic][partition.to_string()];
+            assert_eq!(*of, 2 * round, "{position:?}");
+        }
+        let after = client.assignment(&id).await.expect(200);
+        assert_eq!(after.json, before.json);
+        assert_eq!(native.assigned(), natives);
+    }
+    client.delete(&id).await.expect(204);
+    eventually(DEADLINE, "the native member has all", async || {
+        native.assigned().len() == 4
+    })
+    .await;
     fixture.node.shutdown().await;
 }
 

@@ -91,6 +91,8 @@ impl Worker {
         } else if judged.unresolved {
             let what = "kafka did not say in time whether the positions were committed";
             Err(Error::OutcomeUnknown(what.to_owned()))
+        } else if let Some(broken) = self.broken_with(&judged) {
+            Err(broken)
         } else if let Some(error) = judged.error {
             Err(error)
         } else if !judged.again.is_empty() {
@@ -102,6 +104,12 @@ impl Worker {
             Ok(committed)
         };
         self.end_commit(by, outcome);
+    }
+
+    /// Why what was not committed never will be.
+    fn broken_with(&self, judged: &Judged) -> Option<Error> {
+        let is_done = judged.error.is_none() && judged.again.is_empty();
+        self.broken().filter(|_| !is_done)
     }
 
     /// Tells who wanted the commit.
@@ -181,5 +189,5 @@ impl Worker {
 }
 
 fn fenced() -> Error {
-    Error::KafkaUnavailable("another consumer has taken the group.instance.id over".to_owned())
+    Error::Broken("another consumer has taken the group.instance.id over".to_owned())
 }

@@ -108,8 +108,9 @@ impl Consumer {
     /// - [`Error::NoCommittedOffset`], with the partitions: nothing is committed for them and the
     ///   offset reset is `None`. Polls fail until they are [sought](Self::seek).
     /// - [`Error::OffsetOutOfRange`]: the position is not in the log, with `None` as well.
-    /// - [`Error::KafkaUnavailable`]: no broker was reached until `timeout`, or the consumer
-    ///   broke for good, because another has its `group.instance.id`.
+    /// - [`Error::KafkaUnavailable`]: no broker was reached until `timeout`.
+    /// - [`Error::Broken`]: the consumer never works again, because another has its
+    ///   `group.instance.id`, say.
     /// - [`Error::AccessDenied`], [`Error::InconsistentProtocol`]: Kafka refuses it.
     pub async fn poll(&self, timeout: Duration) -> Result<Vec<ConsumedRecord>, Error> {
         let until = Instant::now() + timeout.min(LONGEST);
@@ -130,7 +131,8 @@ impl Consumer {
     /// - [`Error::NoGroup`]: the consumer has none.
     /// - [`Error::OutcomeUnknown`]: Kafka did not say in time; it may still be committed, and
     ///   committing again does no harm.
-    /// - [`Error::Rebalancing`], [`Error::KafkaUnavailable`], [`Error::AccessDenied`].
+    /// - [`Error::Rebalancing`], [`Error::KafkaUnavailable`], [`Error::AccessDenied`],
+    ///   [`Error::Broken`].
     pub async fn commit(&self) -> Result<Offsets, Error> {
         if !self.grouped {
             return Err(Error::NoGroup);

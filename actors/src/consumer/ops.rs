@@ -227,7 +227,7 @@ impl Worker {
     }
 
     fn why_not_ready(&self) -> Error {
-        match &self.obstacle {
+        match self.broken().as_ref().or(self.obstacle.as_ref()) {
             Some(obstacle) => obstacle.clone(),
             None if self.brokers_down => super::serve::unreachable(),
             None => Error::Rebalancing,

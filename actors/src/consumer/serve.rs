@@ -71,10 +71,10 @@ impl Worker {
         Some(trouble.error(at))
     }
 
-    fn broken(&self) -> Option<Error> {
+    /// Why the handle never works again, if so.
+    pub(super) fn broken(&self) -> Option<Error> {
         let (code, reason) = self.link.handle.fatal_error()?;
-        let why = format!("the consumer cannot go on, make a new one: {code}: {reason}");
-        Some(Error::KafkaUnavailable(why))
+        Some(Error::Broken(format!("{code}: {reason}")))
     }
 
     /// Answers the first poll; says whether there was anything to answer it with.

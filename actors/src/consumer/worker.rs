@@ -289,13 +289,16 @@ impl Worker {
     fn on_error(&mut self, code: Code) {
         let of_group = matches!(
             code,
-            Code::InconsistentGroupProtocol | Code::GroupAuthorizationFailed
+            Code::InconsistentGroupProtocol
+                | Code::GroupIdNotFound
+                | Code::GroupAuthorizationFailed
         );
         match code {
             Code::AllBrokersDown => self.brokers_down = true,
             // Without a group nobody cares what its name is refused.
             _ if of_group && self.settings.group.is_none() => {}
             Code::InconsistentGroupProtocol
+            | Code::GroupIdNotFound
             | Code::GroupAuthorizationFailed
             | Code::TopicAuthorizationFailed
             | Code::Authentication

@@ -40,11 +40,13 @@ const TUNED: &[(&str, &str)] = &[
     ("log.connection.close", "false"),
     ("enable.metrics.push", "false"),
     ("statistics.interval.ms", "0"),
-    // What an unread session may hold: about 2 MB instead of 24.
-    ("queued.max.messages.kbytes", "1024"),
-    ("queued.min.messages", "10000"),
-    ("fetch.message.max.bytes", "262144"),
-    ("fetch.max.bytes", "1048576"),
+    // What an unread session may hold, about 6 MB instead of 24, and what is fetched while an
+    // answer is written and read: with less, a client that reads without pause waits for fetches.
+    // A session without a backlog holds nothing of it.
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "15000"),
+    ("fetch.message.max.bytes", "524288"),
+    ("fetch.max.bytes", "2097152"),
     // Small queues fill and empty often; the default of 1000 stalls a draining client.
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),

@@ -34,7 +34,7 @@ struct Refusals {
 
 impl ClientContext for Refusals {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level as i32, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

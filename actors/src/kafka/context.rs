@@ -12,6 +12,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use sluice_types::Partitions;
 
+use super::ffi;
+use super::logs::named;
+use super::told::ListedOffset;
+
 /// What librdkafka told while it was polled.
 #[derive(Debug)]
 pub(crate) enum KafkaEvent {
@@ -52,36 +56,14 @@ impl Context {
         locked(&self.unanswered).take();
     }
 
-    fn post(&self, event: KafkaEvent) {
-        locked(&self.events).push_back(event);
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::failure::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.post(KafkaEvent::Error {
-            code: error.rdkafka_error_code(),
-            reason: reason.to_owned(),
-        });
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(
+    /// The group gives or takes partitions.
+    pub(super) fn rebalanced(
         &self,
         consumer: &BaseConsumer<Self>,
         what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
+        list: &[ListedOffset],
     ) {
-        let partitions = partitions(list);
+        let partitions: Partitions = list.iter().filter_map(named).collect();
         let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let (rebalance, event) = if assigns {
             (Rebalance::Assign, KafkaEvent::Assign(partitions))
@@ -95,6 +77,39 @@ impl ConsumerContext for Context {
             *locked(&self.unanswered) = Some(rebalance);
             self.post(event);
         }
+    }
+
+    fn post(&self, event: KafkaEvent) {
+        locked(&self.events).push_back(event);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::failure::log(level as i32, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.post(KafkaEvent::Error {
+            code: error.rdkafka_error_code(),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+impl ConsumerContext for Context {
+    // Called while the consumer is closed; before that the handle takes such events itself.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.rebalanced(consumer, what, &ffi::read_list(list));
     }
 }
 
@@ -139,17 +154,11 @@ fn give_up(consumer: &BaseConsumer<Context>, revoked: &Partitions) -> KafkaResul
         RebalanceProtocol::Eager | RebalanceProtocol::None => return consumer.unassign(),
     }
     let mut held = TopicPartitionList::new();
-    for at in partitions(&consumer.assignment()?).iter() {
+    let assigned = ffi::read_list(&consumer.assignment()?);
+    for at in assigned.iter().filter_map(named) {
         if revoked.contains(&at) {
             held.add_partition(at.topic.as_str(), at.partition.get());
         }
     }
     consumer.incremental_unassign(&held)
-}
-
-fn partitions(list: &TopicPartitionList) -> Partitions {
-    super::ffi::read_list(list)
-        .iter()
-        .filter_map(super::logs::named)
-        .collect()
 }

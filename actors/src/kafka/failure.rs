@@ -33,19 +33,12 @@ pub(crate) fn code_failure(code: Code) -> Error {
     }
 }
 
-/// Passes librdkafka's log lines on. What it calls errors are mostly lost connections that it
-/// mends itself: they are warnings here.
-pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => {
-            tracing::warn!(facility, said = message, "librdkafka warns");
-        }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-            tracing::debug!(facility, said = message, "librdkafka tells");
-        }
+/// Passes librdkafka's log lines on; `level` is one of syslog. What librdkafka calls errors are
+/// mostly lost connections that it mends itself: they are warnings here.
+pub(crate) fn log(level: i32, facility: &str, message: &str) {
+    if level <= RDKafkaLogLevel::Warning as i32 {
+        tracing::warn!(facility, said = message, "librdkafka warns");
+    } else {
+        tracing::debug!(facility, said = message, "librdkafka tells");
     }
 }

@@ -1,10 +1,11 @@
 //! The only file with `unsafe`: what librdkafka offers and rdkafka does not pass on.
 //!
-//! Three things: headers whose names are not UTF-8 (rdkafka panics on them), the group's member
-//! id and generation, and commits whose outcome comes back on a queue of their own, per
-//! partition, so that it never waits behind unread records.
+//! Four things: records without what rdkafka adds to each, and headers whose names are not UTF-8
+//! (rdkafka panics on them); the group's member id and generation; and commits whose outcome comes
+//! back on a queue of their own, per partition, so that it never waits behind unread records.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
+
+use super::told::{CommitOutcome, ListedOffset, Polled};
 
 /// The member id that the group's coordinator gave; empty while the handle is not a member.
 pub(crate) fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
@@ -21,12 +23,9 @@ pub(crate) fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Strin
     // SAFETY: `client` lives as long as `consumer`. The text returned is ours, NUL-terminated,
     // allocated by librdkafka and freed by it once, after it was copied.
     unsafe {
-        let text = sys::rd_kafka_memberid(client);
-        if text.is_null() {
-            return String::new();
-        }
-        let id = CStr::from_ptr(text).to_string_lossy().into_owned();
-        sys::rd_kafka_mem_free(client, text.cast());
+        let native = sys::rd_kafka_memberid(client);
+        let id = text(native);
+        sys::rd_kafka_mem_free(client, native.cast());
         id
     }
 }
@@ -45,50 +44,193 @@ pub(crate) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> i32 
     }
 }
 
-/// Calls `each` with name and value of every header, in order; names are bytes as Kafka has them.
-pub(crate) fn for_each_header(
-    message: &BorrowedMessage<'_>,
-    mut each: impl FnMut(&[u8], Option<&[u8]>),
-) {
-    let mut headers = ptr::null_mut();
-    // SAFETY: the message outlives this call, and with it the headers, names and values that
-    // librdkafka hands out; names are NUL-terminated, values have the size told (null: no value).
-    unsafe {
-        let found = sys::rd_kafka_message_headers(message.ptr(), &mut headers);
-        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return;
-        }
-        for index in 0.. {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-            let got =
-                sys::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
-            if got != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return;
+/// The queue on which a consumer's records and events come, in order.
+///
+/// Unlike [`BaseConsumer::poll`] it hands out every event, so nothing but [`poll`](Self::poll)
+/// may take from the queue before the consumer is closed.
+pub(crate) struct RecordQueue<C: ConsumerContext> {
+    queue: *mut sys::rd_kafka_queue_t,
+    _consumer: Arc<BaseConsumer<C>>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread.
+unsafe impl<C: ConsumerContext> Send for RecordQueue<C> {}
+// SAFETY: as above; every method only calls thread-safe functions of librdkafka.
+unsafe impl<C: ConsumerContext> Sync for RecordQueue<C> {}
+
+impl<C: ConsumerContext> RecordQueue<C> {
+    /// The queue of a consumer that has a group id.
+    pub(crate) fn of(consumer: Arc<BaseConsumer<C>>) -> Option<Self> {
+        // SAFETY: the client outlives the queue because `self` holds the consumer; the reference
+        // to the queue is ours and given back once, in `drop`.
+        let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        (!queue.is_null()).then(|| Self {
+            queue,
+            _consumer: consumer,
+        })
+    }
+
+    /// Takes what stands first, if anything; never waits.
+    pub(crate) fn poll(&self) -> Option<Polled<'_>> {
+        // SAFETY: the queue is ours. The event is ours and destroyed once: by the message that
+        // owns it, else here, after all was copied out of it. Texts are NUL-terminated.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.queue, 0);
+            if event.is_null() {
+                return None;
             }
-            let value =
-                (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size));
-            each(CStr::from_ptr(name).to_bytes(), value);
+            let error = sys::rd_kafka_event_error(event);
+            let polled = match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_FETCH => {
+                    let native = sys::rd_kafka_event_message_next(event);
+                    match native.as_ref().map(|message| message.err) {
+                        None => Polled::Other,
+                        Some(error) if code(error).is_some() => failed(error, String::new()),
+                        Some(_) => {
+                            let _queue = PhantomData;
+                            let message = Message {
+                                event,
+                                native,
+                                _queue,
+                            };
+                            return Some(Polled::Record(message));
+                        }
+                    }
+                }
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    failed(error, text(sys::rd_kafka_event_error_string(event)))
+                }
+                sys::RD_KAFKA_EVENT_REBALANCE => Polled::Rebalance {
+                    what: error,
+                    partitions: listed(sys::rd_kafka_event_topic_partition_list(event)),
+                },
+                sys::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                    sys::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
+                    Polled::Log {
+                        level,
+                        facility: text(facility),
+                        line: text(line),
+                    }
+                }
+                _ => Polled::Other,
+            };
+            sys::rd_kafka_event_destroy(event);
+            Some(polled)
         }
     }
 }
 
-/// One partition's part of a commit's outcome.
-#[derive(Debug)]
-pub(crate) struct PartitionOutcome {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) error: Option<RDKafkaErrorCode>,
+fn failed(error: RDKafkaRespErr, reason: String) -> Polled<'static> {
+    match code(error) {
+        Some(error) => Polled::Failed { error, reason },
+        None => Polled::Other,
+    }
 }
 
-/// What became of one commit.
-#[derive(Debug)]
-pub(crate) struct CommitOutcome {
-    /// The number that the commit was sent with.
-    pub(crate) number: u64,
-    /// Why it failed as a whole.
-    pub(crate) error: Option<RDKafkaErrorCode>,
-    /// What became of each partition; may be empty if it failed as a whole.
-    pub(crate) partitions: Vec<PartitionOutcome>,
+impl<C: ConsumerContext> Drop for RecordQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and given back once.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue) }
+    }
+}
+
+/// A record in librdkafka's memory.
+pub(crate) struct Message<'q> {
+    event: *mut sys::rd_kafka_event_t,
+    native: *const sys::rd_kafka_message_t,
+    _queue: PhantomData<&'q ()>,
+}
+
+impl Message<'_> {
+    fn native(&self) -> &sys::rd_kafka_message_t {
+        // SAFETY: the message is the event's, which lives as long as `self`; nobody changes it.
+        unsafe { &*self.native }
+    }
+
+    /// The topic's name; empty for what cannot be one.
+    pub(crate) fn topic(&self) -> &str {
+        // SAFETY: the message holds its topic, whose name is NUL-terminated.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.native().rkt)) };
+        name.to_str().unwrap_or_default()
+    }
+
+    pub(crate) fn partition(&self) -> i32 {
+        self.native().partition
+    }
+
+    pub(crate) fn offset(&self) -> i64 {
+        self.native().offset
+    }
+
+    /// Milliseconds since 1970-01-01 UTC; -1 if Kafka has none.
+    pub(crate) fn timestamp(&self) -> i64 {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message lives through the call, which writes `kind`.
+        let time = unsafe { sys::rd_kafka_message_timestamp(self.native, &mut kind) };
+        match kind {
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => -1,
+            _ => time,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        // SAFETY: as long as the event lives the key has the size told, or is null.
+        unsafe { bytes(self.native().key, self.native().key_len) }
+    }
+
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        // SAFETY: as long as the event lives the value has the size told, or is null.
+        unsafe { bytes(self.native().payload, self.native().len) }
+    }
+
+    /// Calls `each` with name and value of every header, in order; names are bytes as Kafka has
+    /// them.
+    pub(crate) fn for_each_header(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message outlives this call, and with it the headers, names and values that
+        // librdkafka hands out; names are NUL-terminated, values have the size told or are null.
+        unsafe {
+            let found = sys::rd_kafka_message_headers(self.native, &mut headers);
+            if code(found).is_some() {
+                return;
+            }
+            for index in 0.. {
+                let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+                let got =
+                    sys::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
+                if code(got).is_some() {
+                    return;
+                }
+                each(CStr::from_ptr(name).to_bytes(), bytes(value, size));
+            }
+        }
+    }
+}
+
+impl Drop for Message<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours and destroyed once; nothing borrowed from it outlives `self`.
+        unsafe { sys::rd_kafka_event_destroy(self.event) }
+    }
+}
+
+/// # Safety
+/// `start` is null, or valid for `size` bytes during `'a`.
+unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
+    // SAFETY: as promised by the caller.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), size) })
+}
+
+/// # Safety
+/// `start` is null or a NUL-terminated text.
+unsafe fn text(start: *const c_char) -> String {
+    if start.is_null() {
+        return String::new();
+    }
+    // SAFETY: as promised by the caller.
+    let text = unsafe { CStr::from_ptr(start) };
+    text.to_string_lossy().into_owned()
 }
 
 type Wake = dyn Fn() + Send + Sync;
@@ -171,7 +313,7 @@ impl<C: ConsumerContext> CommitQueue<C> {
                 let outcome = is_commit.then(|| CommitOutcome {
                     number: sys::rd_kafka_event_opaque(event).addr() as u64,
                     error: code(sys::rd_kafka_event_error(event)),
-                    partitions: outcomes(sys::rd_kafka_event_topic_partition_list(event)),
+                    partitions: listed(sys::rd_kafka_event_topic_partition_list(event)),
                 });
                 sys::rd_kafka_event_destroy(event);
                 if outcome.is_some() {
@@ -193,15 +335,27 @@ impl<C: ConsumerContext> Drop for CommitQueue<C> {
     }
 }
 
-/// Copies per-partition outcomes out of a list.
+fn code(error: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
+    (error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
+}
+
+/// Reads a list that librdkafka filled; rdkafka's own accessors panic on metadata of other
+/// clients that is not UTF-8.
+pub(crate) fn read_list(list: &TopicPartitionList) -> Vec<ListedOffset> {
+    // SAFETY: the list is valid and lives through the call.
+    unsafe { listed(list.ptr()) }
+}
+
+/// Copies a list.
 ///
 /// # Safety
 /// `list` is null or a valid list.
-unsafe fn outcomes(list: *mut sys::rd_kafka_topic_partition_list_t) -> Vec<PartitionOutcome> {
+unsafe fn listed(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<ListedOffset> {
     if list.is_null() {
         return Vec::new();
     }
-    // SAFETY: a valid list has `cnt` elements with NUL-terminated topics.
+    // SAFETY: a valid list has `cnt` elements with NUL-terminated topics and metadata of the size
+    // told.
     unsafe {
         let elements = match usize::try_from((*list).cnt) {
             Ok(count) if count > 0 => std::slice::from_raw_parts((*list).elems, count),
@@ -209,57 +363,14 @@ unsafe fn outcomes(list: *mut sys::rd_kafka_topic_partition_list_t) -> Vec<Parti
         };
         elements
             .iter()
-            .map(|element| PartitionOutcome {
-                topic: CStr::from_ptr(element.topic).to_string_lossy().into_owned(),
-                partition: element.partition,
-                error: code(element.err),
-            })
-            .collect()
-    }
-}
-
-fn code(error: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
-    (error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
-}
-
-/// A partition of an offsets list, with what was committed for it.
-#[derive(Debug)]
-pub(crate) struct ListedOffset {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    /// Raw, negative if there is none.
-    pub(crate) offset: i64,
-    /// The committer's text; what is not UTF-8 is replaced.
-    pub(crate) metadata: String,
-    pub(crate) error: Option<RDKafkaErrorCode>,
-}
-
-/// Reads a list that librdkafka filled; rdkafka's own accessors panic on metadata of other
-/// clients that is not UTF-8.
-pub(crate) fn read_list(list: &TopicPartitionList) -> Vec<ListedOffset> {
-    let native = list.ptr();
-    // SAFETY: the list lives through the call; it has `cnt` elements with NUL-terminated topics
-    // and metadata of the size told.
-    unsafe {
-        let elements = match usize::try_from((*native).cnt) {
-            Ok(count) if count > 0 => std::slice::from_raw_parts((*native).elems, count),
-            _ => &[],
-        };
-        elements
-            .iter()
             .map(|element| ListedOffset {
-                topic: CStr::from_ptr(element.topic).to_string_lossy().into_owned(),
+                topic: text(element.topic),
                 partition: element.partition,
                 offset: element.offset,
-                metadata: if element.metadata.is_null() {
-                    String::new()
-                } else {
-                    let bytes = std::slice::from_raw_parts(
-                        element.metadata.cast::<u8>(),
-                        element.metadata_size,
-                    );
-                    String::from_utf8_lossy(bytes).into_owned()
-                },
+                metadata: bytes(element.metadata, element.metadata_size)
+                    .map_or_else(String::new, |text| {
+                        String::from_utf8_lossy(text).into_owned()
+                    }),
                 error: code(element.err),
             })
             .collect()

@@ -6,23 +6,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
 use sluice_types::{
     Offset, Offsets, PartitionMap, Partitions, SeenCommit, TopicName, TopicPartition,
 };
 
 use super::context::answer_from_now_on;
-use super::failure::code_failure;
-use super::ffi::{self, CommitQueue};
+use super::failure::{code_failure, log};
+use super::ffi::{self, CommitQueue, Message, RecordQueue};
 use super::logs::{Logs, named};
+use super::told::Polled;
 use super::{Closer, CommitOutcome, Context, KafkaEvent, failure};
 use crate::Error;
 
 /// What a group has committed for a partition.
 pub(crate) type CommittedOffset = SeenCommit;
+
+/// What [`Handle::poll`] took.
+pub(crate) enum Taken<'a> {
+    Record(Message<'a>),
+    /// Something went wrong; posted.
+    Failed(Code),
+    /// The group gives or takes partitions; posted. It waits for an answer.
+    Rebalance,
+    /// What nobody has to act on.
+    Other,
+}
 
 /// A consumer handle. Dropped anywhere, it is closed on the closer's threads, without leaving
 /// the group.
@@ -32,7 +44,8 @@ pub(crate) struct Handle {
 }
 
 struct Parts {
-    // Before the consumer: the queue must be gone when the client is destroyed.
+    // Before the consumer: the queues must be gone when the client is destroyed.
+    records: RecordQueue<Context>,
     commits: CommitQueue<Context>,
     consumer: Arc<BaseConsumer<Context>>,
 }
@@ -67,9 +80,15 @@ impl Handle {
             .map_err(|error| Error::Internal(format!("kafka settings: {error}")))?;
         consumer.set_nonempty_callback(wake.clone());
         let consumer = Arc::new(consumer);
+        let records = RecordQueue::of(consumer.clone())
+            .ok_or_else(|| Error::Internal("kafka settings: no group.id".to_owned()))?;
         let commits = CommitQueue::new(consumer.clone(), Box::new(wake));
         Ok(Self {
-            parts: Some(Parts { commits, consumer }),
+            parts: Some(Parts {
+                records,
+                commits,
+                consumer,
+            }),
             closer,
         })
     }
@@ -113,9 +132,29 @@ impl Handle {
         ffi::generation(self.consumer())
     }
 
-    /// Takes the next record, or runs the callbacks that wait and posts their events.
-    pub(crate) fn poll(&self) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
-        self.consumer().poll(Duration::ZERO)
+    /// Takes the next record or event; what an event tells is posted. `None` if nothing is there.
+    pub(crate) fn poll(&self) -> Option<Taken<'_>> {
+        let context = self.consumer().context();
+        Some(match self.parts().records.poll()? {
+            Polled::Record(message) => Taken::Record(message),
+            Polled::Failed { error, reason } => {
+                context.error(KafkaError::Global(error), reason.trim());
+                Taken::Failed(error)
+            }
+            Polled::Rebalance { what, partitions } => {
+                context.rebalanced(self.consumer(), what, &partitions);
+                Taken::Rebalance
+            }
+            Polled::Log {
+                level,
+                facility,
+                line,
+            } => {
+                log(level, facility.trim(), line.trim());
+                Taken::Other
+            }
+            Polled::Other => Taken::Other,
+        })
     }
 
     /// Takes the next event that polling has posted.

@@ -7,7 +7,8 @@ use rdkafka::{Offset as RawOffset, TopicPartitionList};
 use sluice_types::{Offset, Offsets, Partition, PartitionMap, Partitions, TopicPartition};
 
 use super::failure::{code_failure, failure};
-use super::ffi::{self, ListedOffset};
+use super::ffi;
+use super::told::ListedOffset;
 use crate::{Error, SeekTarget};
 
 /// First offset of a log and the one behind its last record.

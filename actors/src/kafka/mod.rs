@@ -9,6 +9,7 @@ mod failure;
 mod ffi;
 mod handle;
 mod logs;
+mod told;
 
 pub use client_config::check_property;
 pub(crate) use client_config::{HandleKind, base_config, consumer_config};
@@ -16,6 +17,7 @@ pub(crate) use closer::Closer;
 pub(crate) use cluster::Cluster;
 pub(crate) use context::{Context, KafkaEvent};
 pub(crate) use failure::{code_failure, failure};
-pub(crate) use ffi::{CommitOutcome, PartitionOutcome, for_each_header};
-pub(crate) use handle::{CommittedOffset, Handle};
+pub(crate) use ffi::Message;
+pub(crate) use handle::{CommittedOffset, Handle, Taken};
 pub(crate) use logs::LogBounds;
+pub(crate) use told::{CommitOutcome, ListedOffset};

@@ -1,6 +1,8 @@
 //! The actor: a mailbox around a session's state, its timers, and its end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use super::end_guard::EndGuard;
 use super::environment::Environment;
 use super::intake::Intake;
 use super::link::Link;
-use super::ops::{Asked, Running, Urgent};
+use super::ops::{Asked, Running, Urgent, WhenLate};
 use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
 use super::refusal::FetchRefusal;
@@ -63,6 +65,7 @@ pub(crate) struct SessionActor {
     pub(super) urgent: VecDeque<Urgent>,
     pub(super) asked: VecDeque<Asked>,
     pub(super) running: Option<Running>,
+    pub(super) when_late: Rc<Cell<WhenLate>>,
     /// librdkafka waits until an assignment is taken.
     pub(super) assignment_open: bool,
     pub(super) op_serial: u64,
@@ -114,6 +117,7 @@ impl SessionActor {
             urgent: VecDeque::new(),
             asked: VecDeque::new(),
             running: None,
+            when_late: Rc::default(),
             assignment_open: false,
             op_serial: 0,
             retry_at: None,
@@ -199,21 +203,6 @@ impl SessionActor {
         self.report_lag();
     }
 
-    fn report_lag(&self) {
-        let Some(link) = &self.link else { return };
-        let mut lag = BTreeMap::new();
-        for (at, position) in self.state.positions().iter() {
-            let Some(end) = link.handle.cached_end(&at) else {
-                continue;
-            };
-            *lag.entry(at.topic).or_insert(0) += (end.get() - position.get()).max(0);
-        }
-        self.env
-            .metrics
-            .lag
-            .report(&self.opening.claim.id, &self.opening.spec.group_id, lag);
-    }
-
     pub(super) fn queue_auto_commit(&mut self, ctx: &mut Context<Self>) {
         let spec = &self.opening.spec;
         let due = spec.auto_commit
@@ -269,6 +258,7 @@ impl SessionActor {
                 reason,
             } => match code {
                 Code::InconsistentGroupProtocol
+                | Code::GroupIdNotFound
                 | Code::GroupAuthorizationFailed
                 | Code::TopicAuthorizationFailed
                 | Code::Authentication
@@ -386,7 +376,10 @@ impl Handler<Ask> for SessionActor {
                 let _ = reply.send(Ok(self.assignment()));
             }
             Ask::Snapshot { deadline, reply } => self.snapshot(deadline, reply, ctx),
-            Ask::Panic => panic!("a session was asked to panic"),
+            Ask::Panic { reply } => {
+                let _unanswered = reply;
+                panic!("a session was asked to panic")
+            }
         }
     }
 }

@@ -1,31 +1,33 @@
 //! What reaches a session's mailbox.
 
 use actix::Message;
-use tokio::sync::oneshot;
 
 use super::ops::Asked;
+use super::reply::Reply;
 use crate::{Answer, Assignment, Deadline, Error, Poll, Snapshot};
 
 /// A request to a session.
 pub(crate) enum Ask {
     Ready {
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Assignment, Error>>,
+        reply: Reply<Assignment>,
     },
     Poll {
         poll: Poll,
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Answer, Error>>,
+        reply: Reply<Answer>,
     },
     Op(Asked),
     Assignment {
-        reply: oneshot::Sender<Result<Assignment, Error>>,
+        reply: Reply<Assignment>,
     },
     Snapshot {
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Snapshot, Error>>,
+        reply: Reply<Snapshot>,
     },
-    Panic,
+    Panic {
+        reply: Reply<()>,
+    },
 }
 
 impl Message for Ask {
@@ -51,7 +53,7 @@ impl Ask {
             Self::Poll { reply, .. } => drop(reply.send(Err(error))),
             Self::Op(op) => op.refuse(error),
             Self::Snapshot { reply, .. } => drop(reply.send(Err(error))),
-            Self::Panic => {}
+            Self::Panic { reply } => drop(reply.send(Err(error))),
         }
     }
 }

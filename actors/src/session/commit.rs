@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::actor::SessionActor;
 use super::cursor::Cursor;
 use super::link::Judged;
-use super::ops::{Asked, OpFuture, Reply, then};
+use super::ops::{Asked, OpFuture, then};
+use super::reply::Reply;
 use super::state::split_held;
 use crate::{Commit, Committed, Deadline, Ended, Error};
 

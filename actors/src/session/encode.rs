@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use sluice_types::{Format, Offset};
 
+pub(super) use super::escape::string;
+use super::escape::string_if_text;
 use crate::HeadersFormat;
 
 /// One record, borrowed.
@@ -79,13 +81,7 @@ fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format)
         return;
     };
     let faithful = match format {
-        Format::String => match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                string(out, text);
-                true
-            }
-            Err(_) => false,
-        },
+        Format::String => string_if_text(out, bytes),
         Format::Json => match serde_json::from_slice::<&RawValue>(bytes) {
             Ok(json) => {
                 out.extend_from_slice(json.get().as_bytes());
@@ -165,12 +161,14 @@ fn header_name(out: &mut Vec<u8>, name: &[u8]) {
 
 /// Writes a header's value; false if it had to be base64.
 fn header_value(out: &mut Vec<u8>, value: Option<&[u8]>) -> bool {
-    match value.map(std::str::from_utf8) {
+    match value {
         None => out.extend_from_slice(b"null"),
-        Some(Ok(text)) => string(out, text),
-        Some(Err(_)) => {
-            binary(out, value.unwrap_or_default());
-            return false;
+        Some(bytes) => {
+            let is_text = string_if_text(out, bytes);
+            if !is_text {
+                binary(out, bytes);
+            }
+            return is_text;
         }
     }
     true
@@ -178,10 +176,6 @@ fn header_value(out: &mut Vec<u8>, value: Option<&[u8]>) -> bool {
 
 pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing text to memory cannot fail");
 }
 
 fn binary(out: &mut Vec<u8>, bytes: &[u8]) {

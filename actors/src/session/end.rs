@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Context;
+use sluice_types::Partitions;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::actor::{Phase, SessionActor};
+use super::finder::STEP;
 use super::link::Link;
 use super::ops::{Asked, Finish, OpFuture, then};
+use crate::blocking::Blocking;
 use crate::{Deadline, Error};
 
 /// How often the handle is served while it leaves the group; it takes about a millisecond.
@@ -68,12 +71,17 @@ impl SessionActor {
         if self.assignment_open {
             self.decline_assignment();
         }
-        let link = self.link.clone();
+        let (link, blocking) = (self.link.clone(), self.env.blocking.clone());
+        let asked = self.state.partitions();
         // What was refused is no member, and does not become one.
         let may_join = self.obstacle.is_none();
         Box::pin(async move {
             let left = match &link {
-                Some(link) => leave_group(link, may_join, deadline.instant()).await,
+                Some(link) => {
+                    let was_member = link.handle.is_member();
+                    leave_group(link, may_join, deadline.instant()).await
+                        && (!was_member || heard(&blocking, link, asked, deadline).await)
+                }
                 None => true,
             };
             then(move |actor, ctx| {
@@ -86,6 +94,25 @@ impl SessionActor {
             })
         })
     }
+}
+
+/// Whether the coordinator has heard what was sent before: it answers in order, and librdkafka does
+/// not tell of the answer to a leave. Without partitions there is nothing to ask it, and nothing
+/// that others could miss.
+async fn heard(
+    blocking: &Blocking,
+    link: &Arc<Link>,
+    asked: Partitions,
+    deadline: Deadline,
+) -> bool {
+    let Some(one) = asked.iter().next() else {
+        return true;
+    };
+    let (link, wait) = (link.clone(), STEP.min(deadline.remaining()));
+    let answered = blocking
+        .run(move || link.handle.committed(&Partitions::from_iter([one]), wait))
+        .await;
+    matches!(answered, Ok(Ok(_)))
 }
 
 /// Leaves the group: a handle that is only dropped stays a member until its session times out.

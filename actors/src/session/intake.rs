@@ -2,14 +2,12 @@
 
 use std::collections::VecDeque;
 
-use rdkafka::Message;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use sluice_types::{Offset, Partitions, TopicPartition};
 
 use super::encode::{Header, RecordRef};
 use super::state::State;
-use crate::kafka::{Handle, for_each_header};
+use crate::kafka::{Handle, Message, Taken};
 
 /// What a visitor says to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +242,7 @@ impl Intake {
     ) {
         loop {
             match handle.poll() {
-                Some(Ok(message)) => {
+                Some(Taken::Record(message)) => {
                     pass.records = true;
                     let (topic, partition) = (message.topic(), message.partition());
                     let Some(slot) = state.locate(topic, partition) else {
@@ -262,9 +260,9 @@ impl Intake {
                         topic,
                         partition,
                         offset,
-                        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+                        timestamp: message.timestamp(),
                         key: message.key(),
-                        value: message.payload(),
+                        value: message.value(),
                         headers: &headers,
                     };
                     let go_on = each(self, state, slot, &record);
@@ -273,20 +271,18 @@ impl Intake {
                         return;
                     }
                 }
-                Some(Err(KafkaError::MessageConsumption(Code::AutoOffsetReset))) => {
-                    pass.out_of_range = true;
-                }
-                // Posted as an event already.
-                Some(Err(_)) => {}
-                None => return,
+                Some(Taken::Failed(Code::AutoOffsetReset)) => pass.out_of_range = true,
+                Some(Taken::Failed(_) | Taken::Other) => {}
+                // What comes behind it is looked at when it has been acted on.
+                Some(Taken::Rebalance) | None => return,
             }
         }
     }
 }
 
-fn read_headers(message: &BorrowedMessage<'_>, headers: &mut Vec<Header>) {
+fn read_headers(message: &Message<'_>, headers: &mut Vec<Header>) {
     headers.clear();
-    for_each_header(message, |name, value| {
+    message.for_each_header(|name, value| {
         headers.push(Header {
             name: name.to_vec(),
             value: value.map(<[u8]>::to_vec),

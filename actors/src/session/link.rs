@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::stamp::CommitStamp;
-use crate::kafka::{Cluster, CommitOutcome, Handle, LogBounds, PartitionOutcome, code_failure};
+use crate::kafka::{Cluster, CommitOutcome, Handle, ListedOffset, LogBounds, code_failure};
 use crate::{Error, SeekTarget};
 
 /// Handle and commits. Shared between the actor and the op that runs.
@@ -244,11 +244,11 @@ enum Verdict {
 }
 
 fn outcome_of(outcome: &CommitOutcome, at: &TopicPartition) -> Option<Code> {
-    let is = |part: &&PartitionOutcome| {
+    let is = |part: &&ListedOffset| {
         part.topic == at.topic.as_str() && Partition::new(part.partition) == Ok(at.partition)
     };
     match outcome.partitions.iter().find(is) {
-        Some(PartitionOutcome {
+        Some(ListedOffset {
             error: Some(error), ..
         }) => Some(*error),
         // A commit that failed as a whole marks no partition.

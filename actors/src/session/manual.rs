@@ -1,17 +1,24 @@
 //! The op that replaces group assignment by a manual one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_types::{Mode, PartitionMap, Partitions, Point, PointBy, TopicName};
+use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
 use super::end::leave_group;
 use super::environment::Environment;
 use super::finder::Found;
 use super::join::create_link;
-use super::ops::{Apply, OpFuture, Reply, then};
+use super::ops::{Apply, OpFuture, WhenLate, registry_unknown, then};
+use super::reply::Reply;
 use crate::authority::AuthorityError;
 use crate::{Assignment, Deadline, Ended, Error, Record};
+
+/// How long leaving the group may take, also past the request's deadline: what is not left keeps
+/// its partitions from others until its member times out.
+const LEAVE: Duration = Duration::from_secs(5);
 
 impl SessionActor {
     /// Reads these partitions from now on, and takes no part in the group's rebalancing.
@@ -29,7 +36,7 @@ impl SessionActor {
         let old = self.link.clone();
         let revision = match self.mode() {
             // Clients see it as the generation, which must not stay what the group's was.
-            Mode::Subscribed => u32::try_from(self.state.generation()).unwrap_or(0) + 1,
+            Mode::Subscribed => u32::try_from(self.state.last_generation()).unwrap_or(0) + 1,
             Mode::Assigned { revision, .. } => revision + 1,
         };
         let mode = Mode::Assigned {
@@ -44,6 +51,7 @@ impl SessionActor {
         let seek_seq = self.state.seek_seq();
         let record = self.record.clone();
         let finder_of = self.finder_factory();
+        let when_late = self.when_late.clone();
         Box::pin(async move {
             let checked = check_exist(&env, &partitions, deadline).await;
             if let Err(error) = checked {
@@ -72,6 +80,8 @@ impl SessionActor {
                 Ok(points) => points,
                 Err(error) => return refuse(reply, error),
             };
+            // From here on the registry may have the new mode, and the session must come to it.
+            when_late.set(WhenLate::GoOn);
             let written = env
                 .authority
                 .assign(&opening.claim, partitions, revision, points.clone())
@@ -80,8 +90,16 @@ impl SessionActor {
                 Ok(()) => {}
                 Err(AuthorityError::Unavailable) => return refuse(reply, Error::NoQuorum),
                 Err(AuthorityError::Unknown) => {
+                    // Opened anew it is what the registry says. If that is the new mode, nobody
+                    // leaves the group then; if not, it joins again.
+                    if let Some(old) = &old {
+                        leave_group(old, true, Instant::now() + LEAVE).await;
+                    }
                     let said = "the registry did not say in time whether it took the assignment";
-                    return refuse(reply, Error::OutcomeUnknown(said.to_owned()));
+                    return then(move |actor, ctx| {
+                        let _ = reply.send(Err(Error::OutcomeUnknown(said.to_owned())));
+                        actor.stop(registry_unknown(), ctx);
+                    });
                 }
                 Err(AuthorityError::Stale) => {
                     return then(move |actor, ctx| {
@@ -91,9 +109,11 @@ impl SessionActor {
                 }
             }
             if let Some(old) = old {
-                leave_group(&old, true, deadline.instant()).await;
+                let until = deadline.instant().max(Instant::now() + LEAVE);
+                leave_group(&old, true, until).await;
             }
             then(move |actor, ctx| {
+                actor.assignment_open = false;
                 actor.link = Some(link.clone());
                 actor.member = Some(String::new());
                 actor.record = Record { points, ..record };

@@ -21,6 +21,7 @@ mod encode;
 mod end;
 mod end_guard;
 mod environment;
+mod escape;
 mod finder;
 mod intake;
 mod join;
@@ -30,6 +31,7 @@ mod ops;
 mod poll;
 mod ready;
 mod refusal;
+mod reply;
 mod reset;
 mod seek;
 mod snapshot;
@@ -43,6 +45,7 @@ pub(crate) use ask::{Ask, Fate};
 pub(crate) use end_guard::{EndGuard, OnEnd};
 pub(crate) use environment::Environment;
 pub(crate) use ops::{Asked, Finish};
+pub(crate) use reply::Reply;
 
 // What `consumer` is made of too.
 pub(crate) use encode::RecordRef;

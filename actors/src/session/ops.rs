@@ -13,7 +13,8 @@ use sluice_types::{Offsets, Partitions};
 use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
-use crate::{Assignment, Commit, Committed, Deadline, Error, Positions, Seek, Sought};
+use super::reply::Reply;
+use crate::{Assignment, Commit, Committed, Deadline, Ended, Error, Positions, Seek, Sought};
 
 /// How long a revocation, or the session's end, waits for the op before it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,7 +34,6 @@ pub(super) fn then(
 
 /// An op under way.
 pub(super) type OpFuture = LocalBoxFuture<'static, Apply>;
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What Kafka or the session itself wants done.
 pub(super) enum Urgent {
@@ -154,6 +154,21 @@ impl Asked {
     }
 }
 
+/// What becomes of an op that a rebalance has waited for too long. The op itself says so, as it
+/// goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum WhenLate {
+    /// It is given up: nothing has changed yet, or no harm is done.
+    #[default]
+    GiveUp,
+    /// It writes to the registry, and what the registry holds is not known until the session is
+    /// opened anew: the new epoch voids a write that is still on its way.
+    Reopen,
+    /// The registry has what it writes, or may have: it goes on to its end, which makes the
+    /// session so.
+    GoOn,
+}
+
 /// The op that runs.
 pub(super) struct Running {
     serial: u64,
@@ -170,7 +185,7 @@ impl SessionActor {
             && running.asked
         {
             let serial = running.serial;
-            ctx.run_later(PATIENCE, move |actor, ctx| actor.give_up(serial, ctx));
+            ctx.run_later(PATIENCE, move |actor, ctx| actor.is_late(serial, ctx));
         }
         self.urgent.push_back(op);
         self.next_op(ctx);
@@ -282,6 +297,7 @@ impl SessionActor {
     fn run(&mut self, future: OpFuture, asked: bool, ctx: &mut Context<Self>) {
         self.op_serial += 1;
         let serial = self.op_serial;
+        self.when_late.set(WhenLate::GiveUp);
         let (future, abort) = abortable(future);
         self.running = Some(Running {
             serial,
@@ -310,6 +326,19 @@ impl SessionActor {
         ctx.run_later(RETRY, move |actor, ctx| actor.urge(op, ctx));
     }
 
+    /// A rebalance has waited for this op too long.
+    fn is_late(&mut self, serial: u64, ctx: &mut Context<Self>) {
+        let runs = |running: &Running| running.serial == serial;
+        if !self.running.as_ref().is_some_and(runs) {
+            return;
+        }
+        match self.when_late.get() {
+            WhenLate::GiveUp => self.give_up(serial, ctx),
+            WhenLate::Reopen => self.stop(registry_unknown(), ctx),
+            WhenLate::GoOn => {}
+        }
+    }
+
     /// Ends an op that others wait for; who asked for it learns that its outcome is unknown.
     fn give_up(&mut self, serial: u64, ctx: &mut Context<Self>) {
         if let Some(running) = self.running.take_if(|running| running.serial == serial) {
@@ -329,4 +358,10 @@ impl SessionActor {
             op.refuse(self.why_not_ready());
         }
     }
+}
+
+/// The end of a session of which it is not known what the registry holds.
+pub(super) fn registry_unknown() -> Ended {
+    let why = "it is not known what the registry holds of the session";
+    Ended::Failed(Error::OutcomeUnknown(why.to_owned()))
 }

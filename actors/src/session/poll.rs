@@ -7,7 +7,6 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 use sluice_types::Partitions;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
@@ -16,6 +15,7 @@ use super::encode::{self, RecordFormat};
 use super::intake::{Pass, Verdict};
 use super::link::Link;
 use super::ops::Urgent;
+use super::reply::Reply;
 use crate::handle::AnswerFate;
 use crate::{Answer, Deadline, Error, Poll};
 
@@ -35,7 +35,7 @@ pub(super) struct WaitingPoll {
     since: Instant,
     /// Where the client goes on, for as long as no partition is there that it could be said of.
     resume: Option<Cursor>,
-    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    pub(super) reply: Reply<Answer>,
 }
 
 impl WaitingPoll {
@@ -51,7 +51,7 @@ impl SessionActor {
         &mut self,
         poll: Poll,
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Answer, Error>>,
+        reply: Reply<Answer>,
         ctx: &mut Context<Self>,
     ) {
         let cursor = match poll.after.as_deref() {
@@ -339,9 +339,10 @@ impl SessionActor {
                 .any(|op| matches!(op, Urgent::Reposition(_)))
     }
 
-    /// Stops fetching when nobody has polled for long and much is held.
+    /// Stops fetching when much is held: nobody has polled for long, or the poll has to wait for
+    /// the fate of an answer before it.
     pub(super) fn bound_held(&mut self) {
-        if self.intake.held_bytes() < HELD_MOST || self.poll.is_some() {
+        if self.intake.held_bytes() < HELD_MOST {
             return;
         }
         let fetching: Partitions = self

@@ -1,16 +1,16 @@
 //! Who waits for the session's partitions, and what they are told.
 
 use sluice_types::Partitions;
-use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
+use super::reply::Reply;
 use super::state::Slot;
 use crate::{Assignment, Deadline, Error};
 
 /// Who waits for the session's partitions.
 pub(super) struct ReadyWaiter {
     pub(super) deadline: Deadline,
-    pub(super) reply: oneshot::Sender<Result<Assignment, Error>>,
+    pub(super) reply: Reply<Assignment>,
 }
 
 impl SessionActor {

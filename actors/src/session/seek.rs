@@ -15,7 +15,8 @@ use super::actor::SessionActor;
 use super::environment::Environment;
 use super::finder::STEP;
 use super::link::Link;
-use super::ops::{Apply, OpFuture, Reply, Urgent, then};
+use super::ops::{Apply, OpFuture, Urgent, WhenLate, registry_unknown, then};
+use super::reply::Reply;
 use crate::authority::AuthorityError;
 use crate::{Deadline, Ended, Error, Seek, SeekTarget, Sought};
 
@@ -41,17 +42,22 @@ impl SessionActor {
         let env = self.env.clone();
         let claim = self.opening.claim.clone();
         let seq = self.state.seek_seq().next();
+        let when_late = self.when_late.clone();
         Some(Box::pin(async move {
             let points = match prepare(&env, &link, targets, seq, deadline).await {
                 Ok(points) => points,
                 Err(error) => return refuse(reply, error),
             };
+            when_late.set(WhenLate::Reopen);
             match env.authority.seek(&claim, seq, points.clone()).await {
                 Ok(()) => {}
                 Err(AuthorityError::Unavailable) => return refuse(reply, Error::NoQuorum),
                 Err(AuthorityError::Unknown) => {
                     let said = "the registry did not say in time whether the seek was taken";
-                    return refuse(reply, Error::OutcomeUnknown(said.to_owned()));
+                    return then(move |actor, ctx| {
+                        let _ = reply.send(Err(Error::OutcomeUnknown(said.to_owned())));
+                        actor.stop(registry_unknown(), ctx);
+                    });
                 }
                 Err(AuthorityError::Stale) => {
                     return then(move |actor, ctx| {

@@ -1,20 +1,38 @@
 //! A session seen from outside.
 
+use std::collections::BTreeMap;
+
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use sluice_types::{Offset, Offsets, PartitionMap};
-use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
 use super::finder::STEP;
-use crate::{Deadline, Error, Snapshot, SnapshotState};
+use super::reply::Reply;
+use crate::{Deadline, Snapshot, SnapshotState};
 
 impl SessionActor {
+    /// Reports what is left to read, as last known, to the metrics.
+    pub(super) fn report_lag(&self) {
+        let Some(link) = &self.link else { return };
+        let mut lag = BTreeMap::new();
+        for (at, position) in self.state.positions().iter() {
+            let Some(end) = link.handle.cached_end(&at) else {
+                continue;
+            };
+            *lag.entry(at.topic).or_insert(0) += (end.get() - position.get()).max(0);
+        }
+        self.env
+            .metrics
+            .lag
+            .report(&self.opening.claim.id, &self.opening.spec.group_id, lag);
+    }
+
     /// Describes the session; asks Kafka for the group's commits and the ends of the logs, and
     /// leaves them out if it does not answer.
     pub(super) fn snapshot(
         &mut self,
         deadline: Deadline,
-        reply: oneshot::Sender<Result<Snapshot, Error>>,
+        reply: Reply<Snapshot>,
         ctx: &mut Context<Self>,
     ) {
         let partitions = self.state.partitions();

@@ -48,7 +48,8 @@ pub(super) async fn openapi(call: Call) -> Result<Reply, Problem> {
     tag = "documentation",
     responses((status = 200, description = "A page", body = String, content_type = "text/html")),
 )]
-pub(super) async fn page(_call: Call) -> Result<Reply, Problem> {
+pub(super) async fn page(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
     let (page, _) = part("index.html")?;
     let page = String::from_utf8_lossy(&page.bytes)
         // The page names its parts relative to a path that ends with a slash.
@@ -58,6 +59,7 @@ pub(super) async fn page(_call: Call) -> Result<Reply, Problem> {
 
 /// The parts of that page.
 pub(super) async fn file(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
     let name = match call.path("file") {
         "" => "index.html",
         name => name,

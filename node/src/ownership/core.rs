@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_actors::Opening;
 use sluice_raft::{RegistryHandle, Session, SessionView};
-use sluice_types::{Clock, CreationStamp, NodeId};
+use sluice_types::{Clock, ConsumerId, CreationStamp, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tracing::{Instrument, Span};
 
 use super::authority::record;
 use super::host::{Host, Running};
+use super::pending::Pending;
 use super::supervision::Supervision;
 
 /// Shared by all requests, procedures and the loop of a node.
@@ -22,6 +23,7 @@ pub(super) struct Core<H> {
     pub(super) host: H,
     pub(super) clock: Arc<dyn Clock>,
     supervision: Mutex<Supervision>,
+    pending: Pending,
     /// Counts what happens here without a change of the registry: openings, ends, releases.
     turns: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -43,6 +45,7 @@ impl<H: Host> Core<H> {
             host,
             clock,
             supervision: Mutex::new(Supervision::new(seed)),
+            pending: Pending::default(),
             turns: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             runtime: tokio::runtime::Handle::current(),
@@ -122,6 +125,21 @@ impl<H: Host> Core<H> {
         }
     }
 
+    /// Counts a subscribe that has made nothing yet, for as long as the guard lives.
+    pub(super) fn begin_subscribe(self: &Arc<Self>, id: ConsumerId) -> Subscribing<H> {
+        Subscribing {
+            overtaken: self.pending.begin(&id),
+            core: self.clone(),
+            id,
+        }
+    }
+
+    /// Has the subscribes of this id that have made nothing yet give up. Returns whether there
+    /// are any: each ends with a [turn](Self::turns).
+    pub(super) fn overtake(&self, id: &ConsumerId) -> bool {
+        self.pending.overtake(id)
+    }
+
     /// Wakes whoever waits for something to happen here.
     pub(super) fn turn(&self) {
         self.turns.send_modify(|count| *count += 1);
@@ -182,5 +200,27 @@ impl<H: Host> Drop for Visit<H> {
         self.core
             .supervision()
             .request_ends(&self.session, Instant::now());
+    }
+}
+
+/// While it lives, a delete knows that a subscribe may make a session yet.
+pub(super) struct Subscribing<H: Host> {
+    core: Arc<Core<H>>,
+    id: ConsumerId,
+    overtaken: watch::Receiver<u64>,
+}
+
+impl<H: Host> Subscribing<H> {
+    /// Waits for a delete of the id.
+    pub(super) async fn overtaken(&mut self) {
+        // The sender lives until the guard is dropped: this ends only with a delete.
+        let _ = self.overtaken.changed().await;
+    }
+}
+
+impl<H: Host> Drop for Subscribing<H> {
+    fn drop(&mut self) {
+        self.core.pending.end(&self.id);
+        self.core.turn();
     }
 }

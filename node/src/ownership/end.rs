@@ -27,6 +27,8 @@ use super::host::{Host, Running};
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the group to be left. The member times out by itself afterwards.
 pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long Kafka keeps a member of which it hears nothing.
+const MEMBER_TIMES_OUT: Duration = Duration::from_secs(30);
 
 /// Ends the session of a client that asks for it. Answers when it is no more for clients.
 pub(super) async fn delete<H: Host>(
@@ -37,12 +39,7 @@ pub(super) async fn delete<H: Host>(
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    // Asked before anything is touched: without a quorum nothing changes.
-    let session = core.registry.lookup_linearizable(id).await;
-    let session = session.map_err(|_| Error::NoQuorum)?;
-    let session = session
-        .filter(|session| session.is_active())
-        .ok_or(Error::ConsumerNotFound)?;
+    let session = find(core, id, deadline).await?;
     if !core.is_ours(&session) {
         return Err(Error::OwnerUnavailable);
     }
@@ -54,6 +51,38 @@ pub(super) async fn delete<H: Host>(
         Err(_) => Err(Error::Session(sluice_actors::Error::OutcomeUnknown(
             "the consumer is being ended, which takes longer than the request".to_owned(),
         ))),
+    }
+}
+
+/// The living session of this id. Subscribes that came before and have made nothing yet give up,
+/// and one that is just making its session is waited for: or a client that hung up on its
+/// subscribe, and then deletes, would be told that there is nothing, and the session come to life
+/// behind that.
+async fn find<H: Host>(
+    core: &Core<H>,
+    id: &sluice_types::ConsumerId,
+    deadline: Deadline,
+) -> Result<SessionView, Error> {
+    let mut turns = core.turns();
+    loop {
+        turns.mark_unchanged();
+        // Before the registry is asked: what subscribes later is not meant.
+        let is_awaited = core.overtake(id);
+        let session = core.registry.lookup_linearizable(id).await;
+        let session = session.map_err(|_| Error::NoQuorum)?;
+        if let Some(session) = session.filter(|session| session.is_active()) {
+            return Ok(session);
+        }
+        if !is_awaited {
+            return Err(Error::ConsumerNotFound);
+        }
+        tokio::select! {
+            _ = turns.changed() => {}
+            () = core.stopped() => return Err(Error::ShuttingDown),
+            () = tokio::time::sleep_until(deadline.instant()) => {
+                return Err(Error::OwnerUnavailable);
+            }
+        }
     }
 }
 
@@ -175,6 +204,12 @@ async fn leave<H: Host>(core: &Core<H>, deleting: SessionView, take_over: TakeOv
         && !member.leave(Deadline::after(LEAVE_WITHIN)).await
     {
         tracing::warn!(epoch = %deleting.epoch, "the group was not left in time, its member will time out");
+        // Until then the id stays taken: whoever joins under it takes that member's place, with
+        // its partitions, whatever topics it wants itself.
+        tokio::select! {
+            () = tokio::time::sleep(MEMBER_TIMES_OUT) => {}
+            () = core.stopped() => {}
+        }
     }
     let mut backoff = Backoff::new(deleting.stamp.get());
     let mut failures = 0;

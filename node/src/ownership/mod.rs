@@ -20,6 +20,7 @@ mod end;
 mod error;
 mod host;
 mod locate;
+mod pending;
 mod plan;
 mod reconcile;
 mod subscribe;

@@ -9,7 +9,7 @@ use sluice_raft::{Command, Creation, Outcome, SessionView};
 use sluice_types::{ConsumerId, CreationStamp, SessionSpec, TopicName};
 use tracing::Span;
 
-use super::core::{Core, Hold};
+use super::core::{Core, Hold, Subscribing};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
 use super::locate::{Located, locate};
@@ -41,7 +41,8 @@ pub(super) async fn subscribe<H: Host>(
         spec,
         deadline: Deadline::after(deadline.remaining().saturating_sub(ANSWER_WITHIN)),
     };
-    let work = core.spawn(span, call.run());
+    let subscribing = core.begin_subscribe(call.id.clone());
+    let work = core.spawn(span, call.run(subscribing));
     match tokio::time::timeout_at(deadline.instant(), work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Error::Session(sluice_actors::Error::Internal(
@@ -49,6 +50,16 @@ pub(super) async fn subscribe<H: Host>(
         ))),
         Err(_) => Err(Error::OwnerUnavailable),
     }
+}
+
+/// How far a subscribe is.
+enum Step {
+    /// It has the living session.
+    Joined(Subscribed),
+    /// The id is free for a session, and the topics have so many partitions.
+    Free(BTreeMap<TopicName, i32>),
+    /// Something has changed.
+    Again,
 }
 
 /// What a create has led to.
@@ -68,35 +79,54 @@ struct Call<H: Host> {
 }
 
 impl<H: Host> Call<H> {
-    async fn run(self) -> Result<Subscribed, Error> {
+    async fn run(self, mut subscribing: Subscribing<H>) -> Result<Subscribed, Error> {
         let mut counts = None;
         let mut found = self.core.registry.lookup(&self.id);
         loop {
-            match found {
-                Some(session) if session.is_deleting() => self.gone(&session).await?,
-                Some(session) => {
-                    if let Some(subscribed) = self.join(&session).await? {
-                        return Ok(subscribed);
+            let step = tokio::select! {
+                step = self.step(found, &mut counts) => step?,
+                () = subscribing.overtaken() => return Err(Error::OwnerUnavailable),
+            };
+            found = match step {
+                Step::Joined(subscribed) => return Ok(subscribed),
+                Step::Free(counts) => match self.create(counts).await? {
+                    Created::Fresh(session, hold) => {
+                        // From here a delete finds the session in the registry.
+                        drop(subscribing);
+                        return self.begin(session, hold).await;
                     }
+                    Created::Exists(session) => Some(session),
+                },
+                Step::Again if self.deadline.remaining().is_zero() => {
+                    return Err(Error::OwnerUnavailable);
                 }
-                None => {
-                    let counts = match &counts {
-                        Some(counts) => counts,
-                        None => counts.insert(self.describe_topics().await?),
-                    };
-                    match self.create(counts.clone()).await? {
-                        Created::Fresh(session, hold) => return self.begin(session, hold).await,
-                        Created::Exists(session) => {
-                            found = Some(session);
-                            continue;
-                        }
-                    }
-                }
+                Step::Again => self.core.registry.lookup(&self.id),
+            };
+        }
+    }
+
+    /// Joins the session found, or waits until the id is free of it. May be given up at any time.
+    async fn step(
+        &self,
+        found: Option<SessionView>,
+        counts: &mut Option<BTreeMap<TopicName, i32>>,
+    ) -> Result<Step, Error> {
+        match found {
+            Some(session) if session.is_deleting() => {
+                self.gone(&session).await?;
+                Ok(Step::Again)
             }
-            if self.deadline.remaining().is_zero() {
-                return Err(Error::OwnerUnavailable);
+            Some(session) => {
+                let joined = self.join(&session).await?;
+                Ok(joined.map_or(Step::Again, Step::Joined))
             }
-            found = self.core.registry.lookup(&self.id);
+            None => {
+                let counts = match counts {
+                    Some(counts) => counts,
+                    None => counts.insert(self.describe_topics().await?),
+                };
+                Ok(Step::Free(counts.clone()))
+            }
         }
     }
 

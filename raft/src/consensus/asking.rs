@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Timing;
-use super::leading::{Leading, Proposed, ReadIndex};
+use super::leading::Leading;
+use super::proposing::Proposed;
+use super::quorum::ReadIndex;
 use crate::net::frame::{QuestionV1, ResponseV1};
 use crate::net::{Asked, Peers, Unanswered};
 use crate::replica::Replica;
 use crate::store::codec::length;
-use crate::{Command, Error, Outcome};
+use crate::{Command, Error, Outcome, RaftId};
 
 /// Between two attempts, if nothing is heard of a new leader meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -144,14 +146,21 @@ impl Asking {
         }
     }
 
+    /// Asks the leader, as long as no other is heard of: one that has fallen silent is not waited
+    /// for when there is a new one.
     async fn ask_leader(&self, question: QuestionV1, deadline: Instant) -> Asked {
         let Some((leader, member)) = self.leading.leader() else {
             return Err(Unanswered::NotAsked("no leader is known".to_owned()));
         };
         let to = Some(leader);
-        self.peers
-            .ask(&member.address, to, question, deadline)
-            .await
+        let mut metrics = self.leading.raft().metrics();
+        let is_other = |now: Option<RaftId>| now.is_some_and(|now| now != leader);
+        tokio::select! {
+            answer = self.peers.ask(&member.address, to, question, deadline) => answer,
+            _ = metrics.wait_for(|now| is_other(now.current_leader)) => {
+                Err(Unanswered::Unknown("another leads now".to_owned()))
+            }
+        }
     }
 
     /// Waits a little, or until something is heard of a leader; false when there is no time for

@@ -9,7 +9,8 @@
 //!           │ the leader                                           │
 //!           ▼                                                      │
 //!   leading.rs  Leading  ◀─────────── a member asks the leader ────┘
-//!           │ confirmed by a majority, then
+//!           │ quorum.rs: confirmed by a majority, then
+//!           │ proposing.rs: what waits goes into one entry
 //!           ▼
 //!        openraft ──▶ store ──▶ Replica ──▶ lookup, watch, changes, list
 //! ```
@@ -26,6 +27,8 @@ mod identity;
 mod leading;
 mod membership;
 mod options;
+mod proposing;
+mod quorum;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -43,8 +46,10 @@ use tokio::time::Instant;
 
 pub(crate) use asking::Asking;
 pub(crate) use identity::Identity;
-pub(crate) use leading::{Leading, Proposed, ReadIndex, not_leader};
+pub(crate) use leading::{Leading, not_leader};
 pub use options::{Options, Timing};
+pub(crate) use proposing::Proposed;
+pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
 
 use crate::guard::Desk;

@@ -63,14 +63,19 @@ impl Machine {
         self.replica.has_applied(next_index(self.last));
     }
 
-    fn apply_one(&mut self, entry: Entry) -> Option<Outcome> {
+    fn apply_one(&mut self, entry: Entry) -> Vec<Outcome> {
         self.last = Some(entry.log_id);
         match entry.payload {
-            EntryPayload::Blank => None,
-            EntryPayload::Normal(command) => Some(self.replica.apply(command)),
+            EntryPayload::Blank => Vec::new(),
+            EntryPayload::Normal(commands) => {
+                let commands = commands.into_iter();
+                commands
+                    .map(|command| self.replica.apply(command))
+                    .collect()
+            }
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership);
-                None
+                Vec::new()
             }
         }
     }
@@ -110,7 +115,7 @@ impl RaftStateMachine<Types> for Machine {
         Ok((self.last, self.membership.clone()))
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Option<Outcome>>, StorageError>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Vec<Outcome>>, StorageError>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

@@ -178,3 +178,35 @@ async fn members_share_the_partitions_and_hand_them_over_without_being_polled() 
         first.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_consumer_whose_place_was_taken_says_that_it_is_broken() {
+    let kafka = Kafka::shared().await;
+    let (topic, group) = (topic(kafka, 1).await, unique("group"));
+    produce(kafka, &topic, 0, 0..3).await;
+    let member = || {
+        let named = member(kafka, &topic, &group).property("group.instance.id", "one");
+        named.build()
+    };
+    let first = member().await.unwrap();
+    read(&first, 3).await;
+    let second = member().await.unwrap();
+    let why = eventually(
+        DEADLINE,
+        "the first learns of the second",
+        async || match first.poll(SHORT).await {
+            Err(Error::Broken(why)) => Some(why),
+            other => {
+                assert_eq!(other, Ok(Vec::new()));
+                None
+            }
+        },
+    )
+    .await;
+    assert!(why.contains("group.instance.id"), "{why}");
+    let committed = first.commit().await;
+    assert!(matches!(committed, Err(Error::Broken(_))), "{committed:?}");
+    first.close().await.unwrap();
+    assert_eq!(places(&read(&second, 3).await), [(0, 0), (0, 1), (0, 2)]);
+    second.close().await.unwrap();
+}

@@ -212,6 +212,9 @@ async fn a_body_that_is_no_object_and_a_query_where_there_is_none_are_faults() {
         "/livez",
         "/readyz",
         "/openapi.json",
+        "/docs",
+        "/docs/",
+        "/docs/swagger-ui.css",
         "/api/consumers/nobody",
         "/api/consumers/nobody/position",
         "/api/consumers/nobody/assignment",
@@ -335,6 +338,27 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
     );
     refused.expect_problem(408, "request_timeout");
     assert!(begun.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn a_body_whose_chunks_are_wrong_is_told() {
+    let node = node().await;
+    let head =
+        format!("POST {SUBSCRIBE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for chunks in ["ten\r\n{}\r\n", "2\r\n{}junk\r\n0\r\n\r\n"] {
+        // Head and body reach the node apart, or in one piece.
+        for pieces in [
+            vec![head.clone(), chunks.to_owned()],
+            vec![format!("{head}{chunks}")],
+        ] {
+            let mut connection = raw::connect(node).await;
+            for piece in pieces {
+                connection.write_all(piece.as_bytes()).await.unwrap();
+            }
+            let refused = raw::read_answer(&mut connection).await;
+            refused.expect_problem(400, "malformed_json");
+        }
+    }
 }
 
 #[tokio::test]

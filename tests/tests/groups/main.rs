@@ -5,7 +5,7 @@
 mod change;
 mod membership;
 mod native;
-mod native_member;
+mod new_type;
 mod sharing;
 
 use std::collections::BTreeSet;

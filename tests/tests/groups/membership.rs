@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::kafka::Record;
-use sluice_tests::{Kafka, Node, Reader, eventually, unique};
+use sluice_tests::{Kafka, NativeMember, Node, Reader, eventually, unique};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::native_member::NativeMember;
 use super::{DEADLINE, new_topic, shares, spec};
 
 /// How long a member may be silent towards Kafka here: far less than a client is below.

@@ -1,9 +1,8 @@
 //! Sessions and native consumers in one group.
 
 use serde_json::{Value, json};
-use sluice_tests::{Kafka, Node, Reader, eventually, unique};
+use sluice_tests::{Kafka, NativeMember, Node, Reader, eventually, unique};
 
-use super::native_member::NativeMember;
 use super::{DEADLINE, are_shares, new_topic, shares, spec};
 use sluice_tests::reader::assigned;
 

@@ -154,6 +154,21 @@ fn with_id(group: &str, topic: &str, id: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn one_generation_never_means_two_assignments() {
+    check_generations("cooperative-sticky").await;
+}
+
+/// Under an eager strategy everything is given up in between.
+#[tokio::test]
+async fn one_generation_never_means_two_assignments_under_an_eager_strategy() {
+    check_generations("range").await;
+}
+
+async fn check_generations(strategy: &str) {
+    let spec = |group: &str, topic: &str| {
+        let mut spec = spec(group, topic);
+        spec["assignment_strategy"] = json!(strategy);
+        spec
+    };
     let (kafka, node) = (Kafka::shared().await, Node::shared().await);
     let (topic, group) = (new_topic(kafka, 4).await, unique("group"));
     let client = node.client();

@@ -105,6 +105,9 @@ async fn a_delete_waits_for_no_broker() {
     session.expect_problem(404, "consumer_not_found");
     let again = client.delete(&id).await;
     again.expect_problem(404, "consumer_not_found");
+    // Kafka has not let the member go: whoever joined under its id would take its place.
+    let early = send_within(&client, "/api/consumers/subscribe", body.clone(), 1_500).await;
+    assert_waits(&early.expect_problem(503, "owner_unavailable"));
     kafka.thaw().unwrap();
     eventually(DEADLINE, "the id works again", async || {
         client.subscribe(&body).await.status() == Some(200)

@@ -13,8 +13,8 @@ use crate::DEADLINE;
 
 /// Starts a node of its own.
 pub(crate) async fn start() -> Node {
-    let dev = Node::builder().subcommand("dev");
-    dev.arg("--http").arg("127.0.0.1:0").start().await
+    // Its address comes from the environment, as a node's does.
+    Node::builder().subcommand("dev").start().await
 }
 
 /// Returns the node of the tests that do not end it.
@@ -72,6 +72,15 @@ async fn it_says_what_it_is_has_records_and_ends_in_order() {
     node.sigterm();
     let status = node.wait_exit(DEADLINE).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", node.log());
+}
+
+#[tokio::test]
+async fn what_is_told_of_another_broker_is_refused() {
+    let dev = Node::builder().subcommand("dev").bootstrap("kafka:9092");
+    let (status, log) = dev.run(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("SLUICE_KAFKA__BOOTSTRAP_SERVERS"), "{log}");
+    assert!(log.contains("sluice serve"), "{log}");
 }
 
 #[tokio::test]

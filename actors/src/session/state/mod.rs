@@ -28,7 +28,11 @@ struct OnItsWay {
 pub(crate) struct State {
     life: CreationStamp,
     manual: bool,
+    /// Of the last assignment.
     generation: i32,
+    /// Whether an assignment stands, empty or not: there has been one, and it was not taken back
+    /// as a whole.
+    is_assigned: bool,
     seek_seq: SeekSeq,
     /// Sorted; cursors number topics by their place here.
     topics: Vec<TopicName>,
@@ -51,6 +55,7 @@ impl State {
             life,
             manual: false,
             generation: 0,
+            is_assigned: false,
             seek_seq,
             topics: sorted.into_iter().collect(),
             slots: Vec::new(),
@@ -71,6 +76,7 @@ impl State {
     /// gone.
     pub(crate) fn assign(&mut self, starts: &Offsets, generation: i32, replaces: bool) {
         self.generation = generation;
+        self.is_assigned = true;
         if replaces {
             self.slots.clear();
             self.on_its_way = None;
@@ -105,6 +111,7 @@ impl State {
         // -1 if the group has lost the member.
         self.generation = self.generation.max(generation);
         self.slots.retain(|slot| !partitions.contains(&slot.at));
+        self.is_assigned &= generation >= 0 || !self.slots.is_empty();
         self.last = 0;
         if let Some(answer) = &mut self.on_its_way {
             answer.ends.retain(|(at, _)| !partitions.contains(at));
@@ -114,6 +121,7 @@ impl State {
     /// Gives everything up.
     pub(crate) fn revoke_all(&mut self) {
         self.slots.clear();
+        self.is_assigned = false;
         self.last = 0;
         if let Some(answer) = &mut self.on_its_way {
             answer.ends.clear();
@@ -124,7 +132,14 @@ impl State {
         self.manual
     }
 
+    /// The generation of what is held; 0 while no assignment stands, so that one generation never
+    /// means two assignments.
     pub(crate) fn generation(&self) -> i32 {
+        if self.is_assigned { self.generation } else { 0 }
+    }
+
+    /// The generation of the last assignment, whether or not it stands.
+    pub(crate) fn last_generation(&self) -> i32 {
         self.generation
     }
 

@@ -128,11 +128,7 @@ fn the_generation_changes_with_what_is_revoked() {
     state.revoke(&[at(0)].into_iter().collect(), before + 1);
     assert_eq!(state.generation(), before + 1);
     state.revoke(&[at(1)].into_iter().collect(), -1);
-    assert_eq!(
-        state.generation(),
-        before + 1,
-        "the group has lost the member"
-    );
+    assert_eq!(state.generation(), 0, "the group has lost the member");
 }
 
 #[test]
@@ -277,4 +273,26 @@ fn a_partition_in_trouble_stays_paused() {
     );
     assert_eq!(state.paused_without_reason(), [at(1)].into_iter().collect());
     assert_eq!(state.paused_of(&[at(0)].into_iter().collect()).len(), 1);
+}
+
+#[test]
+fn while_no_assignment_stands_the_generation_is_zero() {
+    let mut state = state();
+    let generation = state.generation();
+    assert_ne!(generation, 0);
+    let starts = state.positions();
+    let behind = state.cursor();
+    state.revoke_all();
+    assert_eq!(
+        (state.generation(), state.last_generation()),
+        (0, generation)
+    );
+    // The group has kept the member all the while: it is the same generation, and nobody else
+    // can have read.
+    state.assign(&starts, generation, true);
+    assert_eq!(state.generation(), generation);
+    assert_eq!(state.counting(&behind), starts);
+    // No partitions, where the group has none to give, are an assignment like any other.
+    state.assign(&Offsets::new(), generation + 1, true);
+    assert_eq!(state.generation(), generation + 1);
 }

@@ -119,7 +119,7 @@ impl From<SessionError> for Problem {
             ),
             SessionError::InconsistentProtocol => Self::new(
                 Code::InconsistentGroupProtocol,
-                "The group's members use another assignment strategy or group type: set the field assignment_strategy to theirs, or use another group_id.",
+                "The group does not take this session: set the field assignment_strategy to the one of its members; or, if they use the new protocol (group.protocol=consumer) or the group is of another type, and this Kafka lets no classic member in beside them, use another group_id.",
             ),
             SessionError::NoCommittedOffset(partitions) => Self::new(
                 Code::NoCommittedOffset,
@@ -172,7 +172,7 @@ impl From<SessionError> for Problem {
                 format!("The embedded broker cannot {what}: use a real Kafka."),
             ),
             // Of the Rust consumer only: no session says them.
-            SessionError::NoGroup | SessionError::InvalidSetting(_) => {
+            SessionError::NoGroup | SessionError::InvalidSetting(_) | SessionError::Broken(_) => {
                 Self::internal(error.to_string())
             }
             SessionError::Internal(cause) => Self::internal(cause),

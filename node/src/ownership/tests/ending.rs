@@ -72,6 +72,42 @@ async fn a_delete_during_the_subscribe_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delete_at_any_moment_ends_what_the_subscribe_before_it_makes() {
+    for delay in 1..80 {
+        let node = node();
+        let subscribe = node.spawn_subscribe();
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let deleted = node.ownership.delete(&id(), in_time()).await;
+        let found = matches!(deleted, Ok(()) | Err(Error::ConsumerNotFound));
+        assert!(found, "after {delay} ms: {deleted:?}");
+        let session = node.registry.lookup(&id());
+        assert!(session.is_none_or(|session| session.is_deleting()));
+        let subscribed = subscribe.await.unwrap();
+        assert!(
+            matches!(subscribed, Ok(_) | Err(Error::OwnerUnavailable)),
+            "after {delay} ms: {subscribed:?}"
+        );
+        node.freed().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_subscribe_does_not_bring_back_what_a_later_delete_has_ended() {
+    let node = node_with(Manner {
+        ready_after: Duration::from_secs(5),
+        ..Manner::default()
+    });
+    let calls = [node.spawn_subscribe(), node.spawn_subscribe()];
+    until("it is opened", || node.host.openings() == 1).await;
+    assert_eq!(node.ownership.delete(&id(), in_time()).await, Ok(()));
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err(), Error::OwnerUnavailable);
+    }
+    node.freed().await;
+    assert_eq!(node.host.openings(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletes_and_subscribes_at_any_moment_leave_one_session_or_none() {
     for delay in 0..80 {
         let node = node();
@@ -196,4 +232,22 @@ async fn an_actor_that_takes_its_time_to_end_is_not_asked_again() {
     assert!(!node.host.claims().is_empty());
     node.freed().await;
     assert_eq!(node.host.epochs(&id(), Done::Left), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_whose_group_could_not_be_left_is_free_when_its_member_has_timed_out() {
+    let node = node_with(Manner {
+        leaves_after: Duration::from_secs(3_600),
+        ..Manner::default()
+    });
+    node.subscribed().await;
+    let began = Instant::now();
+    node.ownership.delete(&id(), in_time()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let early = node.subscribe(spec(&["events"]), within(25_000)).await;
+    assert_eq!(early.unwrap_err(), Error::OwnerUnavailable);
+    node.host.behave(Manner::default());
+    let late = node.subscribe(spec(&["events"]), in_time()).await;
+    assert_eq!(late.unwrap().spec, spec(&["events"]));
+    assert!(began.elapsed() >= Duration::from_secs(40));
 }

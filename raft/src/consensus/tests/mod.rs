@@ -8,6 +8,8 @@ mod strangers;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use cluster::{Cluster, address, eventually, names};
 
 use crate::registry::tests::{claim, create, id};
@@ -71,6 +73,44 @@ async fn the_registry_goes_on_when_the_leader_is_lost() {
     let found = cluster.registry(lost).lookup_linearizable(&id("c")).await;
     assert!(found.unwrap().is_some());
     assert_eq!(names(&cluster.registry(lost)).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_falls_silent_is_not_waited_for_when_there_is_another() {
+    let cluster = Cluster::of(3).await;
+    let silent = cluster.leader().await;
+    cluster.cut_off(&[silent]);
+    let asker = (silent + 1) % 3;
+    let begun = Instant::now();
+    cluster.create(asker, "c").await;
+    assert!(begun.elapsed() < Timing::default().patience);
+    assert!(read(&cluster, asker, "c").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_proposals_at_once_each_get_their_own_outcome() {
+    let cluster = Cluster::of(3).await;
+    let propose = |number: usize| {
+        let cluster = &cluster;
+        async move {
+            let name = format!("c{}", number % 300);
+            let registry = cluster.registry(number % 3);
+            let outcome = registry.propose(create(&name, number as u64)).await;
+            match outcome.unwrap() {
+                Outcome::Done(session) => {
+                    assert_eq!(session.id.as_str(), name);
+                    true
+                }
+                Outcome::Exists(session) => {
+                    assert_eq!(session.id.as_str(), name);
+                    false
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let begun = futures::future::join_all((0..600).map(propose)).await;
+    assert_eq!(begun.iter().filter(|is_new| **is_new).count(), 300);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

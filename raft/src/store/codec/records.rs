@@ -141,8 +141,8 @@ pub(crate) struct EntryV1 {
 pub(crate) enum PayloadV1 {
     /// A new leader begins.
     Blank,
-    /// The registry changes.
-    Command(Command),
+    /// The registry changes, by these one after another.
+    Commands(Vec<Command>),
     /// The members change.
     Membership(MembershipV1),
 }
@@ -155,7 +155,7 @@ impl From<Entry> for EntryV1 {
     fn from(entry: Entry) -> Self {
         let payload = match entry.payload {
             EntryPayload::Blank => PayloadV1::Blank,
-            EntryPayload::Normal(command) => PayloadV1::Command(command),
+            EntryPayload::Normal(commands) => PayloadV1::Commands(commands),
             EntryPayload::Membership(membership) => PayloadV1::Membership((&membership).into()),
         };
         let id = entry.log_id.into();
@@ -167,7 +167,7 @@ impl From<EntryV1> for Entry {
     fn from(entry: EntryV1) -> Self {
         let payload = match entry.payload {
             PayloadV1::Blank => EntryPayload::Blank,
-            PayloadV1::Command(command) => EntryPayload::Normal(command),
+            PayloadV1::Commands(commands) => EntryPayload::Normal(commands),
             PayloadV1::Membership(membership) => EntryPayload::Membership(membership.into()),
         };
         let log_id = entry.id.into();

@@ -31,7 +31,7 @@ pub(crate) fn log_id(term: u64, index: u64) -> LogId {
 pub(crate) fn entry(index: u64, command: Command) -> Entry {
     Entry {
         log_id: log_id(3, index),
-        payload: EntryPayload::Normal(command),
+        payload: EntryPayload::Normal(vec![command]),
     }
 }
 

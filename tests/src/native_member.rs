@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::Kafka;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use sluice_tests::Kafka;
 
 /// A consumer that is polled until it is dropped; then it leaves its group.
-pub(crate) struct NativeMember {
+pub struct NativeMember {
     consumer: Arc<BaseConsumer>,
     ends: Arc<AtomicBool>,
     sleeps: Arc<AtomicBool>,
@@ -19,17 +19,35 @@ pub(crate) struct NativeMember {
 
 impl NativeMember {
     /// Joins a group with an assignment strategy in librdkafka's words.
-    pub(crate) fn join(kafka: &Kafka, group: &str, topic: &str, strategy: &str) -> Self {
-        let consumer: BaseConsumer = kafka
-            .client_config()
+    ///
+    /// # Panics
+    /// When librdkafka does not know the strategy.
+    pub fn join(kafka: &Kafka, group: &str, topic: &str, strategy: &str) -> Self {
+        let strategy = ("partition.assignment.strategy", strategy);
+        let settings = [strategy, ("heartbeat.interval.ms", "500")];
+        Self::join_with(kafka, group, topic, &settings)
+    }
+
+    /// Joins a group by the protocol of KIP-848, in which the broker assigns: that makes the
+    /// group one of the new type.
+    ///
+    /// # Panics
+    /// Never with a legal topic.
+    pub fn join_by_new_protocol(kafka: &Kafka, group: &str, topic: &str) -> Self {
+        Self::join_with(kafka, group, topic, &[("group.protocol", "consumer")])
+    }
+
+    fn join_with(kafka: &Kafka, group: &str, topic: &str, settings: &[(&str, &str)]) -> Self {
+        let mut config = kafka.client_config();
+        config
             .set("group.id", group)
-            .set("partition.assignment.strategy", strategy)
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
-            .set("heartbeat.interval.ms", "500")
-            .set("topic.metadata.refresh.interval.ms", "2000")
-            .create()
-            .expect("the settings are right");
+            .set("topic.metadata.refresh.interval.ms", "2000");
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        let consumer: BaseConsumer = config.create().expect("the settings are right");
         consumer.subscribe(&[topic]).expect("the name is legal");
         let consumer = Arc::new(consumer);
         let (ends, sleeps) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
@@ -54,19 +72,19 @@ impl NativeMember {
     }
 
     /// Returns the partitions that it holds now; all are of its one topic.
-    pub(crate) fn assigned(&self) -> BTreeSet<i32> {
+    pub fn assigned(&self) -> BTreeSet<i32> {
         let assignment = self.consumer.assignment().unwrap_or_default();
         let elements = assignment.elements();
         elements.iter().map(|element| element.partition()).collect()
     }
 
     /// Stops polling: its heartbeats go on, but a rebalance has to wait for it.
-    pub(crate) fn fall_asleep(&self) {
+    pub fn fall_asleep(&self) {
         self.sleeps.store(true, Ordering::Relaxed);
     }
 
     /// Polls again.
-    pub(crate) fn wake_up(&self) {
+    pub fn wake_up(&self) {
         self.sleeps.store(false, Ordering::Relaxed);
         if let Some(thread) = &self.thread {
             thread.thread().unpark();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodes::{Nodes, always};
+use nodes::{Nodes, always, eventually};
 
 use super::*;
 use crate::NodeState;
@@ -129,5 +129,31 @@ async fn a_leader_that_slept_does_not_take_it_for_the_silence_of_others() {
         })
         .await;
         nodes.all_live().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_all_have_stopped_and_started_every_session_has_an_owner_that_lives() {
+    let mut nodes = Nodes::of(3).await;
+    let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        match number % 4 {
+            0 => nodes.create_assigned(number % 3, name).await,
+            _ => nodes.create(number % 3, name).await,
+        }
+    }
+    for number in 0..3 {
+        nodes.crash(number).await;
+    }
+    for number in (0..3).rev() {
+        nodes.start(number).await;
+    }
+    nodes.all_live().await;
+    for name in &names {
+        eventually(&format!("an owner of {name} that lives"), || async {
+            let is_owned = |n| nodes.state(n, &nodes.owner(n, name)) == NodeState::Alive;
+            (0..3).all(is_owned).then_some(())
+        })
+        .await;
     }
 }

@@ -25,24 +25,24 @@ use crate::{
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The machine's clock from an origin of its own, which can leap forward as if the machine had
-/// slept.
-#[derive(Default)]
-pub(super) struct Leaping(AtomicU64);
+/// The machine's clock from an origin of its own, which can leap forward, in milliseconds.
+pub(super) struct Leaping {
+    own: AtomicU64,
+    all: Arc<AtomicU64>,
+}
 
 impl Leaping {
-    fn from(origin: u64) -> Self {
-        Self(AtomicU64::new(origin))
-    }
-
+    /// This clock alone is ahead from now on: to its owner it is as if everybody had been silent.
     pub(super) fn leap(&self, time: Duration) {
-        self.0.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+        let millis = time.as_millis() as u64;
+        self.own.fetch_add(millis, Ordering::SeqCst);
     }
 }
 
 impl Moments for Leaping {
     fn now(&self) -> Moment {
-        BootClock.now() + Duration::from_millis(self.0.load(Ordering::SeqCst))
+        let ahead = self.own.load(Ordering::SeqCst) + self.all.load(Ordering::SeqCst);
+        BootClock.now() + Duration::from_millis(ahead)
     }
 }
 
@@ -92,6 +92,7 @@ pub(super) struct Nodes {
     processes: Vec<Option<Process>>,
     dirs: Vec<TempDir>,
     pub(super) version: Version,
+    slept: Arc<AtomicU64>,
 }
 
 pub(super) fn address(number: usize) -> String {
@@ -106,6 +107,7 @@ impl Nodes {
             processes: (0..size).map(|_| None).collect(),
             dirs: (0..size).map(|_| tempfile::tempdir().unwrap()).collect(),
             version: Version::FIRST,
+            slept: Arc::default(),
         };
         for number in 0..size {
             nodes.start(number).await;
@@ -163,7 +165,10 @@ impl Nodes {
     }
 
     fn watch_over(&mut self, number: usize, consensus: Arc<Consensus>) {
-        let clock = Arc::new(Leaping::from(1_000_000 * (number as u64 + 1)));
+        let clock = Arc::new(Leaping {
+            own: AtomicU64::new(1_000_000 * (number as u64 + 1)),
+            all: self.slept.clone(),
+        });
         let options = GuardOptions {
             name: format!("n{number}").parse().unwrap(),
             address: address(number).parse().unwrap(),
@@ -208,6 +213,12 @@ impl Nodes {
         process.life.abort();
         self.watch_over(number, process.consensus);
         process.guard
+    }
+
+    /// Time passes in which nobody does anything.
+    pub(super) fn all_sleep(&self, time: Duration) {
+        let millis = time.as_millis() as u64;
+        self.slept.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Cuts these nodes off from all others.
@@ -267,8 +278,7 @@ impl Nodes {
         consensus.replica.read().state_of(node)
     }
 
-    /// Waits until the session has another owner, and says who and how long it took. `at_move`
-    /// sees the moment.
+    /// Waits until the session has another owner, and says who and how long it took.
     pub(super) async fn moved(
         &self,
         number: usize,

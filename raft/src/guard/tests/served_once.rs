@@ -1,4 +1,4 @@
-//! Whatever happens to links, processes and clocks: an assigned session, which no broker fences,
+//! Whatever happens to links and processes, and however long all sleep: an assigned session, which no broker fences,
 //! is served by one process at most.
 //!
 //! A process serves a session if its own registry says that it owns it and its lease holds. One
@@ -76,10 +76,7 @@ async fn do_harm(nodes: &mut Nodes, servers: &mut Vec<Server>, dice: &mut Dice) 
     match dice.below(8) {
         0 | 1 => nodes.cut_off(&[one]),
         2 | 3 => nodes.network.heal(),
-        4 if is_running => {
-            let asleep = Duration::from_millis(500 * dice.below(14) as u64);
-            nodes.of_number(one).clock.leap(asleep);
-        }
+        4 => nodes.all_sleep(Duration::from_millis(500 * dice.below(14) as u64)),
         5 if is_running => {
             nodes.restart(one);
             servers.push(Server::of(nodes.of_number(one)));

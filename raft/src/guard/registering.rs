@@ -26,6 +26,7 @@ impl Guard {
     /// Has the incarnation registered in place of the one that the registry holds. Tries until it
     /// is in the log.
     pub(super) async fn register(&self, node: &NodeId) -> Registered {
+        let mut is_told = false;
         loop {
             match self.try_to_register(node).await {
                 Ok(Outcome::Applied) => return Registered::Done,
@@ -33,7 +34,12 @@ impl Guard {
                 Ok(Outcome::TooOld) => return Registered::TooOld,
                 // Another has registered meanwhile.
                 Ok(outcome) => tracing::debug!(%node, ?outcome, "not registered yet"),
-                Err(error) => tracing::debug!(%node, %error, "not registered yet"),
+                // It goes on for as long as no majority is there.
+                Err(error) if is_told => tracing::debug!(%node, %error, "not registered yet"),
+                Err(error) => {
+                    tracing::info!(%node, %error, "not registered yet");
+                    is_told = true;
+                }
             }
             sleep(PAUSE).await;
         }

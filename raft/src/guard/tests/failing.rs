@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodes::{Nodes, always, eventually};
+use nodes::{Nodes, address, always, eventually};
 
 use super::*;
 use crate::NodeState;
@@ -33,6 +33,29 @@ async fn a_process_that_is_gone_is_replaced_at_once_but_for_what_its_lease_cover
     let (_, took) = nodes.moved(witness, "m", &dead).await;
     assert_eq!(ghost.guard.lease(), Duration::ZERO);
     assert!(took < secs(6), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_behind_a_firewall_that_refuses_keeps_what_its_lease_covers() {
+    let nodes = Nodes::of(3).await;
+    let (owner, witness) = cast(&nodes).await;
+    let leader = nodes.leader().await;
+    nodes.create(owner, "g").await;
+    nodes.create_assigned(owner, "m").await;
+    let walled = nodes.of_number(owner).node();
+    nodes.wall(owner);
+    // What the leader says arrives; what it is told does not.
+    nodes.network.cut_one_way(&address(owner), &address(leader));
+    let start = tokio::time::Instant::now();
+    let lease = nodes.guard(owner).lease();
+    nodes.moved(witness, "g", &walled).await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    // It is not dead, and learns from its own registry that it was taken for it.
+    nodes.phase(owner, Phase::Ended).await;
+    assert_eq!(nodes.owner(witness, "m"), walled);
+    nodes.moved(witness, "m", &walled).await;
+    assert!(start.elapsed() >= lease, "{lease:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Nodes in one process, over links that can be cut and with clocks that can leap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,11 +64,15 @@ impl Host for TestHost {
 struct LinkProber {
     network: Network,
     from: String,
+    walled: Arc<Mutex<HashSet<String>>>,
 }
 
 #[async_trait]
 impl Prober for LinkProber {
     async fn probe(&self, address: &NodeAddress) -> Probe {
+        if self.walled.lock().unwrap().contains(address.as_str()) {
+            return Probe::Refused;
+        }
         self.network.probe(&self.from, address.as_str())
     }
 }
@@ -93,6 +97,7 @@ pub(super) struct Nodes {
     dirs: Vec<TempDir>,
     pub(super) version: Version,
     slept: Arc<AtomicU64>,
+    walled: Arc<Mutex<HashSet<String>>>,
 }
 
 pub(super) fn address(number: usize) -> String {
@@ -108,6 +113,7 @@ impl Nodes {
             dirs: (0..size).map(|_| tempfile::tempdir().unwrap()).collect(),
             version: Version::FIRST,
             slept: Arc::default(),
+            walled: Arc::default(),
         };
         for number in 0..size {
             nodes.start(number).await;
@@ -181,6 +187,7 @@ impl Nodes {
             prober: Arc::new(LinkProber {
                 network: self.network.clone(),
                 from: address(number),
+                walled: self.walled.clone(),
             }),
             timing: Timing::default(),
             pace: Pace::default(),
@@ -213,6 +220,11 @@ impl Nodes {
         process.life.abort();
         self.watch_over(number, process.consensus);
         process.guard
+    }
+
+    /// From now on a firewall refuses those who try whether the node is there.
+    pub(super) fn wall(&self, number: usize) {
+        self.walled.lock().unwrap().insert(address(number));
     }
 
     /// Time passes in which nobody does anything.

@@ -9,6 +9,7 @@ mod command;
 mod consensus;
 mod error;
 pub mod failover;
+pub mod guard;
 mod handle;
 pub mod lease;
 pub mod liveness;

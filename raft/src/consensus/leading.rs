@@ -54,6 +54,16 @@ impl Leading {
         self.quorum.leads()
     }
 
+    /// Whether this member gives its leadership up now.
+    pub(crate) fn yields(&self) -> bool {
+        self.quorum.yields()
+    }
+
+    /// Counts the elections, as far as this member knows.
+    pub(crate) fn term(&self) -> u64 {
+        self.raft().metrics().borrow().current_term
+    }
+
     /// The leader, as this member knows it.
     pub(crate) fn leader(&self) -> Option<Leader> {
         self.quorum.leader()
@@ -126,7 +136,7 @@ impl Leading {
     }
 }
 
-fn not_leader(leader: Option<Leader>) -> ResponseV1 {
+pub(crate) fn not_leader(leader: Option<Leader>) -> ResponseV1 {
     let leader = leader.map(|(id, member)| (id, member.into()));
     ResponseV1::NotLeader { leader }
 }

@@ -46,11 +46,13 @@ use tokio::time::Instant;
 
 pub(crate) use asking::Asking;
 pub(crate) use identity::Identity;
-pub(crate) use leading::Leading;
+pub(crate) use leading::{Leading, not_leader};
 pub use options::{Options, Timing};
-use quorum::ReadIndex;
+pub(crate) use proposing::Proposed;
+pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
 
+use crate::guard::Desk;
 use crate::net::Peers;
 use crate::net::server::Server;
 use crate::replica::Replica;
@@ -102,14 +104,16 @@ pub struct ConsensusStatus {
 /// This process's member of the consensus.
 pub struct Consensus {
     raft: Raft,
-    identity: Arc<Identity>,
-    leading: Leading,
-    peers: Peers,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) leading: Leading,
+    pub(crate) peers: Peers,
     server: Server,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) asking: Asking,
     cluster_name: String,
     timing: Timing,
     registry: RegistryHandle,
-    replica: Arc<Replica>,
+    pub(crate) replica: Arc<Replica>,
     member: Member,
     failure: Failure,
     closed: Mutex<Option<Closed>>,
@@ -149,9 +153,19 @@ impl Consensus {
         );
         let name = options.cluster_name.clone();
         let member = options.member.clone();
+        let desk = Arc::new(Desk::new(leading.clone(), replica.clone()));
+        let server = Server::new(
+            identity.clone(),
+            name,
+            member,
+            leading.clone(),
+            desk.clone(),
+        );
         Ok(Self {
             raft,
-            server: Server::new(identity.clone(), name, member, leading.clone()),
+            server,
+            desk,
+            asking: asking.clone(),
             identity,
             leading,
             peers,

@@ -119,7 +119,8 @@ impl Quorum {
         matches!(timeout_at(deadline, follows).await, Ok(Ok(_)))
     }
 
-    fn yields(&self) -> bool {
+    /// Whether this member gives its leadership up now.
+    pub(crate) fn yields(&self) -> bool {
         self.yields.load(Ordering::SeqCst)
     }
 

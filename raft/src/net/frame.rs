@@ -7,6 +7,7 @@ use openraft::raft::{
 };
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sluice_types::{ConsumerId, NodeId};
 
 use crate::store::codec::records::{EntryV1, LogIdV1, MemberV1, SnapshotMetaV1, VoteV1};
 use crate::store::codec::{Kind, Shape};
@@ -72,6 +73,10 @@ pub(crate) enum QuestionV1 {
         /// Where the sender is.
         member: MemberV1,
     },
+    /// A node's sign of life, for the leader.
+    Heartbeat(HeartbeatV1),
+    /// Asks the leader what it knows of the nodes.
+    Sightings,
 }
 
 impl QuestionV1 {
@@ -83,7 +88,9 @@ impl QuestionV1 {
             | Self::Vote { .. }
             | Self::Snapshot { .. }
             | Self::Propose { .. }
-            | Self::ReadIndex { .. } => None,
+            | Self::ReadIndex { .. }
+            | Self::Heartbeat(_)
+            | Self::Sightings => None,
         }
     }
 }
@@ -134,10 +141,41 @@ pub(crate) enum ResponseV1 {
     },
     /// The sender takes part from now on.
     Welcome,
+    /// The node holds a lease for so long from the sending of its sign of life.
+    Granted {
+        /// Milliseconds.
+        lease: u32,
+    },
+    /// The node's incarnation has ended, as far as the leader knows.
+    Ended,
+    /// What the leader knows of the nodes that it has heard of.
+    Sightings(Vec<SightingV1>),
 }
 
 impl Shape for ResponseV1 {
     const KIND: Kind = Kind::Response;
+}
+
+/// A node's sign of life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HeartbeatV1 {
+    /// The node, in the incarnation that it has registered.
+    pub(crate) node: NodeId,
+    pub(crate) reaches_kafka: bool,
+    /// How many entries of the log it has applied.
+    pub(crate) applied: u64,
+    /// Sessions that requests wait for there.
+    pub(crate) waiting: Vec<ConsumerId>,
+}
+
+/// What the leader knows of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SightingV1 {
+    pub(crate) node: NodeId,
+    /// How many entries of the log it had applied when it was last heard.
+    pub(crate) applied: u64,
+    /// How long the lease that it was granted lasts at most, milliseconds; 0 without one.
+    pub(crate) lease: u32,
 }
 
 /// Why a frame is refused. Append-only.

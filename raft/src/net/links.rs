@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Transport, TransportError};
 use crate::Consensus;
+use crate::liveness::Probe;
 
 /// The links between members, by their addresses. Clones are the same network.
 #[derive(Clone, Default)]
@@ -61,6 +62,18 @@ impl Network {
     /// Nothing is lost any more.
     pub(crate) fn heal(&self) {
         self.state().cut.clear();
+    }
+
+    /// What an attempt to connect tells: what is lost says nothing.
+    pub(crate) fn probe(&self, from: &str, to: &str) -> Probe {
+        if self.is_cut(from, to) || self.is_cut(to, from) {
+            return Probe::Unknown;
+        }
+        let member = self.state().members.get(to).cloned();
+        match member.and_then(|member| member.upgrade()) {
+            Some(_) => Probe::Reached,
+            None => Probe::Refused,
+        }
     }
 
     /// Everything takes this long from now on, one way.

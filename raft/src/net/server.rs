@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::frame::{QuestionV1, RefusalV1, RequestV1, ResponseV1};
 use crate::RaftId;
 use crate::consensus::{Identity, Leading};
+use crate::guard::Desk;
 use crate::store::codec::{decode, encode};
 use crate::types::{ClusterId, Member};
 
@@ -25,6 +26,7 @@ pub(crate) struct Server {
     /// Where this member is.
     member: Member,
     leading: Leading,
+    desk: Arc<Desk>,
     strangers: Mutex<HashSet<(RaftId, Option<ClusterId>, RefusalV1)>>,
 }
 
@@ -34,12 +36,14 @@ impl Server {
         name: String,
         member: Member,
         leading: Leading,
+        desk: Arc<Desk>,
     ) -> Self {
         Self {
             identity,
             name,
             member,
             leading,
+            desk,
             strangers: Mutex::default(),
         }
     }
@@ -176,6 +180,8 @@ impl Server {
                     .map(|(id, member)| (id, member.into())),
             },
             QuestionV1::Join { member, .. } => self.leading.admit(from, member.into()).await.into(),
+            QuestionV1::Heartbeat(heartbeat) => self.desk.answer(heartbeat),
+            QuestionV1::Sightings => self.desk.sightings(),
         })
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::frame::*;
 use crate::RaftId;
-use crate::registry::tests::{create, register, registry_of};
+use crate::registry::tests::{create, id, register, registry_of, run};
 use crate::store::codec::records::{EntryV1, SnapshotMetaV1, VoteV1};
 use crate::store::codec::tests::{assert_format, entry, log_id, membership};
 use crate::store::codec::{VERSION, decode, encode};
@@ -89,6 +89,16 @@ fn questions() -> Vec<(&'static str, QuestionV1)> {
                 member: leader().into(),
             },
         ),
+        (
+            "ask-heartbeat",
+            QuestionV1::Heartbeat(HeartbeatV1 {
+                node: run("a", 2),
+                reaches_kafka: true,
+                applied: 70_000,
+                waiting: vec![id("c"), id("d")],
+            }),
+        ),
+        ("ask-sightings", QuestionV1::Sightings),
     ]
 }
 
@@ -134,6 +144,16 @@ fn answers() -> Vec<(&'static str, ResponseV1)> {
             },
         ),
         ("say-welcome", ResponseV1::Welcome),
+        ("say-granted", ResponseV1::Granted { lease: 2_750 }),
+        ("say-ended", ResponseV1::Ended),
+        (
+            "say-sightings",
+            ResponseV1::Sightings(vec![SightingV1 {
+                node: run("a", 2),
+                applied: 70_000,
+                lease: 2_750,
+            }]),
+        ),
     ]
 }
 
@@ -170,7 +190,7 @@ proptest! {
 
     #[test]
     fn no_damage_makes_reading_panic(
-        which in 0..7_usize,
+        which in 0..9_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let mut question = encode(&request(questions().swap_remove(which).1)).unwrap();

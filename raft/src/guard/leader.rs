@@ -1,0 +1,220 @@
+//! What a member does for all nodes while it leads.
+//!
+//! ```text
+//!   every 250 ms                            every 50 ms
+//!   ask the quorum ──▶ Liveness::confirmed    Liveness::look ──▶ Failover::plan
+//!                           │                                        │
+//!   a heartbeat ──▶ Desk ───┴──▶ grant                probes, deaths, moves: one batch at a time
+//! ```
+//!
+//! With the leadership everything goes that was known and planned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, OptionFuture, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use sluice_types::{Clock, NodeId, NodeName};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use super::clock::Moments;
+use super::desk::{Desk, Office};
+use super::probe::Prober;
+use super::term::Term;
+use crate::consensus::{Leading, Proposed, ReadIndex};
+use crate::failover::{Pace, Plan};
+use crate::liveness::{Probe, Timing};
+use crate::replica::Replica;
+use crate::{Command, NodeAddress};
+
+/// Between two confirmations of the leadership.
+const CONFIRM_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a confirmation may take. What is older is hardly worth a lease.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks at the nodes.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a proposal may take before it is decided anew.
+const PROPOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long nothing is proposed after a proposal that failed.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Runs while its process does, and acts while it leads.
+pub(super) struct Leader {
+    pub(super) name: NodeName,
+    pub(super) leading: Leading,
+    pub(super) replica: Arc<Replica>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) moments: Arc<dyn Moments>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) prober: Arc<dyn Prober>,
+    pub(super) timing: Timing,
+    pub(super) pace: Pace,
+}
+
+impl Leader {
+    /// Until the consensus has stopped.
+    pub(super) async fn run(&self) {
+        while let Some(number) = self.elected().await {
+            tracing::info!(term = number, "watching over the nodes");
+            let now = self.moments.now();
+            let name = self.name.clone();
+            let term = Term::new(number, name, self.timing, self.pace, now);
+            let office = self.desk.open(term, self.moments.clone());
+            tokio::select! {
+                () = self.keep_confirming(&office) => {}
+                () = self.keep_deciding(&office) => {}
+                () = self.over(number) => {}
+            }
+            tracing::info!(term = number, "watching over the nodes no more");
+        }
+    }
+
+    /// The term, once this member leads in one.
+    async fn elected(&self) -> Option<u64> {
+        let mut metrics = self.leading.raft().metrics();
+        let elected = metrics.wait_for(|now| now.running_state.is_err() || now.state.is_leader());
+        let metrics = elected.await.ok()?;
+        metrics
+            .running_state
+            .is_ok()
+            .then_some(metrics.current_term)
+    }
+
+    /// Waits until this member leads in this term no more.
+    async fn over(&self, number: u64) {
+        let mut metrics = self.leading.raft().metrics();
+        let is_over = metrics.wait_for(|now| {
+            let leads = now.state.is_leader() && now.current_term == number;
+            !leads || now.running_state.is_err()
+        });
+        let _ = is_over.await;
+    }
+
+    async fn keep_confirming(&self, office: &Office<'_>) {
+        let mut ticks = interval(CONFIRM_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.confirm(office).await;
+        }
+    }
+
+    /// Has the quorum confirm the term, and the registry caught up with what it confirms.
+    async fn confirm(&self, office: &Office<'_>) {
+        let deadline = Instant::now() + CONFIRM_WITHIN;
+        let asked_at = self.moments.now();
+        let ReadIndex::Next(next) = self.leading.read_index(deadline).await else {
+            return;
+        };
+        let applied = timeout_at(deadline, self.replica.wait_applied(next)).await;
+        // The word is about the leadership of now; one in between would have granted leases too.
+        let is_of_term = self.leading.leads() && self.leading.term() == office.number();
+        if applied.is_ok() && is_of_term {
+            office.with(|term, _, now| term.confirmed(asked_at, now));
+        }
+    }
+
+    async fn keep_deciding(&self, office: &Office<'_>) {
+        let mut probes = FuturesUnordered::new();
+        let mut proposals: Option<BoxFuture<'_, ()>> = None;
+        loop {
+            // Who gives the leadership up leaves the rest to the next.
+            let may_plan = proposals.is_none() && !self.leading.yields();
+            let plan = self.next(office, may_plan);
+            for (node, address) in plan.probes {
+                probes.push(self.probe(node, address));
+            }
+            if !plan.proposals.is_empty() {
+                proposals = Some(self.propose_all(plan.proposals).boxed());
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                Some((node, told)) = probes.next() => {
+                    office.with(|term, _, now| term.probed(&node, told, now));
+                }
+                _ = OptionFuture::from(proposals.as_mut()), if proposals.is_some() => {
+                    proposals = None;
+                }
+            }
+        }
+    }
+
+    /// Looks, and plans if it is time.
+    fn next(&self, office: &Office<'_>, may_plan: bool) -> Steps {
+        let at = self.clock.now();
+        let steps = office.with(|term, registry, now| {
+            term.look(registry, now);
+            if !may_plan {
+                return Steps::default();
+            }
+            let plan = term.plan(registry, now, at);
+            let address = |id: &NodeId| {
+                let node = registry.node(&id.name)?;
+                Some((id.clone(), node.address.clone()))
+            };
+            Steps {
+                probes: plan.probe.iter().filter_map(address).collect(),
+                proposals: proposals(plan),
+            }
+        });
+        let steps = steps.unwrap_or_default();
+        steps.proposals.iter().for_each(log);
+        steps
+    }
+
+    async fn probe(&self, node: NodeId, address: NodeAddress) -> (NodeId, Probe) {
+        let told = self.prober.probe(&address).await;
+        tracing::debug!(%node, %address, ?told, "probed");
+        (node, told)
+    }
+
+    /// All at once, each within its time. Whatever becomes of them: what is to be done next is
+    /// decided from what the registry holds then, and after a failure not at once.
+    async fn propose_all(&self, commands: Vec<Command>) {
+        let deadline = Instant::now() + PROPOSE_WITHIN;
+        let proposals = commands
+            .into_iter()
+            .map(|command| self.leading.propose(command, deadline));
+        let mut all_applied = true;
+        for proposed in join_all(proposals).await {
+            match proposed {
+                Proposed::Applied { .. } => {}
+                Proposed::NotLeader(_) | Proposed::NoQuorum | Proposed::Unknown => {
+                    tracing::warn!(?proposed, "not carried out");
+                    all_applied = false;
+                }
+            }
+        }
+        if !all_applied {
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What is to be done next.
+#[derive(Default)]
+struct Steps {
+    probes: Vec<(NodeId, NodeAddress)>,
+    proposals: Vec<Command>,
+}
+
+fn proposals(plan: Plan) -> Vec<Command> {
+    let moves = plan.moves;
+    let moves = (!moves.is_empty()).then_some(Command::Move { moves });
+    plan.deaths.into_iter().chain(moves).collect()
+}
+
+fn log(proposal: &Command) {
+    match proposal {
+        Command::ChangeNode { node, to, .. } => tracing::warn!(%node, ?to, "declaring a node dead"),
+        Command::Move { moves } => {
+            tracing::info!(sessions = moves.len(), "giving sessions new owners");
+        }
+        other => tracing::debug!(?other, "proposing"),
+    }
+}

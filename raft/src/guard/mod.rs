@@ -1,0 +1,117 @@
+//! Keeping nodes alive for each other: signs of life, leases, and what the leader does about nodes
+//! that fail.
+//!
+//! ```text
+//!    every node                                                the leader
+//!    ┌──────────────────────┐      heartbeat, every 250 ms     ┌───────────────────────────┐
+//!    │ Guard                │ ───────────────────────────────▶ │ desk.rs   who is heard    │
+//!    │   registering.rs     │ ◀─────────────────────────────── │ leader.rs quorum, probes, │
+//!    │   standing.rs        │   lease / no quorum / ended      │           deaths, moves   │
+//!    └──────────────────────┘                                  │ term.rs   what it knows   │
+//!      Registering ─▶ Registered ─▶ Ended                      └───────────────────────────┘
+//!           ▲                         │ the owner drops its handles
+//!           └──────── renew ──────────┘
+//! ```
+//!
+//! What is decided, and why, stands in [`liveness`](crate::liveness), [`lease`](crate::lease) and
+//! [`failover`](crate::failover), which are pure; here they are given a clock and a network.
+
+mod beating;
+mod changes;
+mod clock;
+mod desk;
+mod leader;
+mod options;
+mod probe;
+mod registering;
+mod standing;
+mod status;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::Consensus;
+pub use changes::NodeChangeError;
+pub use clock::{BootClock, Moments};
+pub(crate) use desk::Desk;
+use leader::Leader;
+pub use options::{GuardOptions, Host};
+pub use probe::{Prober, TcpProber};
+pub use standing::{Phase, Standing};
+pub use status::{ClusterReport, NodeReport, Role};
+
+/// This process as a node among others.
+#[derive(Debug)]
+pub struct Guard {
+    consensus: Arc<Consensus>,
+    options: GuardOptions,
+    standing: watch::Sender<Standing>,
+}
+
+impl Guard {
+    /// A new incarnation of the node, which begins to live when it [runs](Self::run).
+    pub fn new(consensus: Arc<Consensus>, options: GuardOptions) -> Self {
+        let standing = Standing::begin(options.name.clone());
+        Self {
+            consensus,
+            options,
+            standing: watch::Sender::new(standing),
+        }
+    }
+
+    /// Registers the node, keeps its lease, and looks after all nodes while this member leads.
+    ///
+    /// Runs until the consensus has stopped. A dropped future gives no more signs of life: the
+    /// node is declared dead in time.
+    pub async fn run(&self) {
+        let leader = Leader {
+            name: self.options.name.clone(),
+            leading: self.consensus.leading.clone(),
+            replica: self.consensus.replica.clone(),
+            desk: self.consensus.desk.clone(),
+            moments: self.options.moments.clone(),
+            clock: self.options.clock.clone(),
+            prober: self.options.prober.clone(),
+            timing: self.options.timing,
+            pace: self.options.pace,
+        };
+        tokio::select! {
+            () = leader.run() => {}
+            () = self.live() => {}
+        }
+    }
+
+    /// How this process stands with the cluster now.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Follows how this process stands with the cluster. Each grant of a lease is a change too.
+    pub fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// How long the lease of the present incarnation still lasts; zero without one.
+    pub fn lease(&self) -> Duration {
+        let standing = self.standing();
+        standing.lease(self.options.moments.now())
+    }
+
+    /// Begins a new incarnation if the present one has ended. To be called when all handles of
+    /// that are dropped. Says how the process stands then.
+    pub fn renew(&self) -> Standing {
+        self.standing.send_if_modified(|standing| {
+            let has_ended = standing.phase == Phase::Ended;
+            if has_ended {
+                *standing = Standing::begin(self.options.name.clone());
+            }
+            has_ended
+        });
+        self.standing()
+    }
+}

@@ -1,0 +1,291 @@
+//! What a leader knows of the nodes, and decides, in one term. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sluice_types::{ConsumerId, NodeId, NodeName, Timestamp};
+
+use crate::failover::{Failover, Pace, Plan};
+use crate::liveness::{Answer, Liveness, Probe, Timing};
+use crate::net::frame::{HeartbeatV1, SightingV1};
+use crate::{Moment, NodeState, Registry};
+
+/// How long no sign of life comes before the stream of them counts as broken: two are missing.
+const QUIET: Duration = Duration::from_millis(600);
+
+/// Entries that a node may lack and be one that keeps up.
+const NEARLY: u64 = 1_000;
+
+/// A node's latest sign of life.
+#[derive(Clone, Debug)]
+struct Heard {
+    at: Moment,
+    applied: u64,
+    lease_end: Moment,
+    waiting: Vec<ConsumerId>,
+}
+
+/// One term of leadership.
+#[derive(Debug)]
+pub(super) struct Term {
+    number: u64,
+    liveness: Liveness,
+    failover: Failover,
+    heard: BTreeMap<NodeId, Heard>,
+    /// Probes that have told nothing yet, and when they began.
+    probing: BTreeMap<NodeId, Moment>,
+}
+
+impl Term {
+    /// `now` is a moment after the election was won.
+    pub(super) fn new(
+        number: u64,
+        leader: NodeName,
+        timing: Timing,
+        pace: Pace,
+        now: Moment,
+    ) -> Self {
+        Self {
+            number,
+            liveness: Liveness::new(leader, timing, now),
+            failover: Failover::new(pace),
+            heard: BTreeMap::new(),
+            probing: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A quorum that was asked at `asked_at` has confirmed the term, and the registry has all that
+    /// was committed before.
+    pub(super) fn confirmed(&mut self, asked_at: Moment, now: Moment) {
+        self.liveness.confirmed(asked_at, now);
+    }
+
+    /// A sign of life has come. `applied` is how far this leader itself has got.
+    pub(super) fn heartbeat(
+        &mut self,
+        registry: &Registry,
+        heartbeat: HeartbeatV1,
+        applied: u64,
+        now: Moment,
+    ) -> Answer {
+        let HeartbeatV1 { node, waiting, .. } = heartbeat;
+        let is_ready = heartbeat.reaches_kafka && heartbeat.applied + NEARLY >= applied;
+        let answer = self.liveness.heartbeat(registry, &node, is_ready, now);
+        let lease_end = match answer {
+            Answer::Granted(lease) => now + lease,
+            Answer::NoQuorum => now,
+            Answer::Ended => {
+                self.heard.remove(&node);
+                return answer;
+            }
+        };
+        let heard = Heard {
+            at: now,
+            applied: heartbeat.applied,
+            lease_end,
+            waiting,
+        };
+        self.heard.insert(node, heard);
+        answer
+    }
+
+    /// Brings the facts up to the time. Several times a second, whatever else goes on.
+    pub(super) fn look(&mut self, registry: &Registry, now: Moment) {
+        self.liveness.look(registry, now);
+        self.heard
+            .retain(|node, _| registry.state_of(node) != NodeState::Dead);
+        for (node, heard) in &self.heard {
+            if now.since(heard.at) >= QUIET {
+                self.liveness.disconnected(node);
+            }
+        }
+    }
+
+    /// The next steps, right after a [`look`](Self::look), and once those of the plan before have
+    /// been done. Its probes begin now.
+    pub(super) fn plan(&mut self, registry: &Registry, now: Moment, at: Timestamp) -> Plan {
+        let waiting = self.waiting(registry);
+        let mut plan = self
+            .failover
+            .plan(registry, &self.liveness, &waiting, now, at);
+        plan.probe.retain(|node| !self.probing.contains_key(node));
+        for node in &plan.probe {
+            self.liveness.probed(node, None, now);
+            self.probing.insert(node.clone(), now);
+        }
+        plan
+    }
+
+    /// The sessions that requests wait for anywhere, if any can be without an owner.
+    fn waiting(&self, registry: &Registry) -> BTreeSet<ConsumerId> {
+        if registry.ended_owners().next().is_none() {
+            return BTreeSet::new();
+        }
+        let waiting = self.heard.values().flat_map(|heard| &heard.waiting);
+        waiting.cloned().collect()
+    }
+
+    /// A probe has told something. What it told before the node was heard again counts for nothing.
+    pub(super) fn probed(&mut self, node: &NodeId, told: Probe, now: Moment) {
+        let began = self.probing.remove(node);
+        let heard = self.heard.get(node).map(|heard| heard.at);
+        if began.is_some_and(|began| heard.is_none_or(|heard| heard < began)) {
+            self.liveness.probed(node, Some(told), now);
+        }
+    }
+
+    pub(super) fn sightings(&self, now: Moment) -> Vec<SightingV1> {
+        let sighting = |(node, heard): (&NodeId, &Heard)| SightingV1 {
+            node: node.clone(),
+            applied: heard.applied,
+            lease: millis(heard.lease_end.since(now)),
+        };
+        self.heard.iter().map(sighting).collect()
+    }
+}
+
+/// Whole milliseconds, rounded down: a lease is never longer than it was granted.
+pub(super) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+    use crate::registry::tests::{create_on, id, node, registry_of};
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// A leader `l` of the nodes `l`, `a` and `b`, confirmed and hearing all of them at 10 s.
+    struct Led {
+        term: Term,
+        registry: Registry,
+    }
+
+    impl Led {
+        fn new() -> Self {
+            let leader = "l".parse().unwrap();
+            let (timing, pace) = (Timing::default(), Pace::default());
+            let mut led = Self {
+                term: Term::new(1, leader, timing, pace, at(9_000)),
+                registry: registry_of(&["l", "a", "b"]),
+            };
+            led.hear_at(10_000, &["l", "a", "b"]);
+            led
+        }
+
+        fn hear_at(&mut self, now: u64, names: &[&str]) {
+            self.term.confirmed(at(now), at(now));
+            for name in names {
+                let answer = self.hear(name, &[], now);
+                assert!(matches!(answer, Answer::Granted(_)), "{answer:?}");
+            }
+        }
+
+        fn hear(&mut self, name: &str, waiting: &[&str], now: u64) -> Answer {
+            let heartbeat = HeartbeatV1 {
+                node: node(name),
+                reaches_kafka: true,
+                applied: 7,
+                waiting: waiting.iter().map(|name| id(name)).collect(),
+            };
+            let registry = &self.registry;
+            self.term.heartbeat(registry, heartbeat, 7, at(now))
+        }
+
+        fn plan(&mut self, now: u64) -> Plan {
+            self.term.look(&self.registry, at(now));
+            let stamp = Timestamp::from_millis(0);
+            self.term.plan(&self.registry, at(now), stamp)
+        }
+    }
+
+    #[test]
+    fn a_stream_is_broken_when_two_signs_of_life_are_missing() {
+        let mut led = Led::new();
+        led.hear_at(10_250, &["l", "b"]);
+        led.hear_at(10_500, &["l", "b"]);
+        assert_eq!(led.plan(10_599).probe, []);
+        assert_eq!(led.plan(10_600).probe, [node("a")]);
+    }
+
+    #[test]
+    fn a_node_is_not_probed_twice_at_once() {
+        let mut led = Led::new();
+        led.hear_at(10_500, &["l", "b"]);
+        assert_eq!(led.plan(10_600).probe, [node("a")]);
+        assert_eq!(led.plan(10_800).probe, []);
+        led.term.probed(&node("a"), Probe::Unknown, at(10_850));
+        assert_eq!(led.plan(10_950).probe, [node("a")]);
+    }
+
+    #[test]
+    fn a_refusal_from_before_the_node_was_heard_again_does_not_count() {
+        let mut led = Led::new();
+        led.hear_at(10_500, &["l", "b"]);
+        assert_eq!(led.plan(10_600).probe, [node("a")]);
+        led.hear_at(10_650, &["l", "a", "b"]);
+        led.term.probed(&node("a"), Probe::Refused, at(10_700));
+        led.hear_at(11_250, &["l", "b"]);
+        assert_eq!(led.plan(11_250).probe, [node("a")]);
+        led.term.probed(&node("a"), Probe::Refused, at(11_260));
+        assert_eq!(led.plan(11_300).deaths, []);
+        assert_eq!(led.plan(11_360).probe, [node("a")]);
+        led.term.probed(&node("a"), Probe::Refused, at(11_370));
+        assert_eq!(led.plan(11_380).deaths.len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_lags_far_behind_is_not_ready() {
+        let mut led = Led::new();
+        let far = |applied| HeartbeatV1 {
+            node: node("a"),
+            reaches_kafka: true,
+            applied,
+            waiting: Vec::new(),
+        };
+        for (applied, is_ready) in [(1_000, false), (9_000, true)] {
+            let registry = &led.registry;
+            led.term
+                .heartbeat(registry, far(applied), 10_000, at(10_001));
+            assert_eq!(led.term.liveness.is_ready(&node("a")), is_ready);
+        }
+    }
+
+    #[test]
+    fn sessions_that_requests_wait_for_anywhere_are_given_owners_first() {
+        let mut led = Led::new();
+        led.term.failover = Failover::new(Pace {
+            most: 1,
+            ..Pace::default()
+        });
+        for (stamp, name) in ["c", "d", "e", "f"].into_iter().enumerate() {
+            let create = create_on(node("a"), name, stamp as u64);
+            led.registry.apply(create);
+        }
+        led.registry.apply(crate::registry::tests::register("a", 2));
+        led.hear("b", &["e"], 10_100);
+        led.hear("l", &["f"], 10_100);
+        let plan = led.plan(10_150);
+        assert!(plan.moves.contains_key(&id("e")), "{plan:?}");
+        let moves = plan.moves;
+        led.registry.apply(Command::Move { moves });
+        let plan = led.plan(10_300);
+        assert!(plan.moves.contains_key(&id("f")), "{plan:?}");
+    }
+
+    #[test]
+    fn what_is_known_of_a_node_is_its_last_sign_of_life() {
+        let led = Led::new();
+        let sightings = led.term.sightings(at(11_000));
+        let leases: Vec<_> = sightings.iter().map(|s| (s.applied, s.lease)).collect();
+        assert_eq!(leases, [(7, 2_000); 3]);
+    }
+}

@@ -1,0 +1,12 @@
+//! Nodes that live, fail and come back, over real consensus and links that can be cut.
+//!
+//! The times are those of production. What must not happen is looked for all the time; how long
+//! things take is held only against bounds that a busy machine keeps.
+
+mod changing;
+mod failing;
+mod nodes;
+mod quorum;
+mod served_once;
+
+use super::*;

@@ -154,8 +154,8 @@ fn ordinal(address: &NodeAddress, cluster: &config::Cluster) -> u64 {
     own.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
 }
 
-/// Makes this process known as the node of its name. It ends the process before it, which has
-/// ended: the volume is locked, or a new one.
+/// Makes this process known as the node of its name. That ends the run before it, whose process is
+/// gone: this one has the lock of its volume, or the volume is lost.
 async fn register(
     registry: &RegistryHandle,
     me: &Introduction,
@@ -179,8 +179,8 @@ async fn register(
         match registered {
             Ok(Outcome::Applied) => return,
             // The copy here was behind: it shows by now whom to replace.
-            Ok(outcome) => tracing::debug!(?outcome, "not registered yet"),
-            Err(error) => tracing::debug!(%error, "not registered yet"),
+            Ok(Outcome::Stale) | Err(_) => tracing::debug!(?registered, "not registered yet"),
+            Ok(outcome) => tracing::warn!(?outcome, "the cluster does not take this node"),
         }
         sleep(AGAIN).await;
     }
@@ -204,18 +204,14 @@ async fn adopt(registry: &RegistryHandle, me: &NodeId) {
         });
         let moves = moves.collect();
         match registry.propose(Command::Move { moves }).await {
-            Ok(Outcome::Opened(moved)) => {
-                tracing::info!(
-                    sessions = moved.len(),
-                    "adopted the sessions of an earlier run"
-                );
+            Ok(Outcome::Opened(moved)) if !moved.is_empty() => {
+                let sessions = moved.len();
+                tracing::info!(sessions, "adopted the sessions of an earlier run");
             }
-            Ok(outcome) => {
-                tracing::warn!(?outcome, "sessions of an earlier run cannot be adopted");
-                return;
-            }
-            Err(error) => {
-                tracing::debug!(%error, "sessions not adopted yet");
+            // What is left has changed meanwhile, or this process has been replaced: the registry
+            // shows that.
+            told => {
+                tracing::debug!(?told, "sessions of an earlier run not adopted yet");
                 sleep(AGAIN).await;
             }
         }

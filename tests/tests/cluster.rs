@@ -31,6 +31,7 @@ impl Cluster {
                 .env("SLUICE_CLUSTER__PEERS", peers.join(","))
                 .env("SLUICE_CLUSTER__DATA_DIR", "registry")
                 .env("SLUICE_CLUSTER__SECRET", "only-the-nodes-know")
+                .env("SLUICE_LOG", "info,sluice_node=debug,openraft=off")
                 .start()
                 .await
         };
@@ -230,6 +231,42 @@ async fn requests_wait_for_a_node_that_starts_again() {
     let polled = waiting.await.unwrap().expect(200);
     assert_eq!(polled.records().len(), 10);
     clients[1].delete(&id).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_request_has_one_id_on_both_nodes() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::start(kafka).await;
+    let topic = topic_with(kafka, 1, 1).await;
+    let session = cluster.nodes[0].client().subscribe(spec(&topic)).await;
+    let session = session.expect(200);
+    let id = session.text_at("consumer_id");
+    let described = cluster.nodes[0].client().get(id).await.expect(200);
+    let owner = described.text_at("owner").trim_start_matches("sluice-");
+    let owner: usize = owner.parse().unwrap();
+    let entry = cluster.nodes[(owner + 1) % 3].client();
+    let request_id = unique("request");
+    let request = entry.request(Method::POST, &format!("/api/consumers/{id}/commit"));
+    let request = request.header("x-request-id", &request_id);
+    let not_held = json!({"offsets": {&topic: {"7": 1}}});
+    let refused = entry.send(request.json(&not_held)).await;
+    let refused = refused.expect_problem(409, "partition_not_assigned");
+    assert_eq!(refused.header("x-request-id"), Some(&*request_id));
+    eventually(DEADLINE, "the owner has logged it", async || {
+        cluster.nodes[owner].log_contains(&request_id)
+    })
+    .await;
+    // The entry node counts it under its code.
+    let metrics = cluster.nodes[(owner + 1) % 3].admin();
+    let metrics = metrics
+        .call(Method::GET, "/metrics", ())
+        .await
+        .expect(200)
+        .text;
+    assert!(
+        metrics.contains("code=\"partition_not_assigned\""),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

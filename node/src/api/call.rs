@@ -34,6 +34,8 @@ const POLL_GRACE: Duration = Duration::from_secs(5);
 
 /// The header that lowers a deadline, in milliseconds.
 pub(super) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+/// The header that names a request, here and on the node that it is sent on to.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TIMEOUT: HeaderName = HeaderName::from_static(TIMEOUT_HEADER);
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -43,6 +45,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) struct Call {
     state: Arc<State>,
     http: HttpRequest,
+    request_id: HeaderValue,
     received: Instant,
     hop: Hop,
     kept: Rc<Kept>,
@@ -69,6 +72,7 @@ impl Call {
         state: Arc<State>,
         http: HttpRequest,
         payload: Payload,
+        request_id: HeaderValue,
         received: Instant,
         hop: Hop,
     ) -> Self {
@@ -84,6 +88,7 @@ impl Call {
         Self {
             state,
             http,
+            request_id,
             received,
             hop,
             kept: Rc::new(Kept {
@@ -155,6 +160,7 @@ impl Call {
     /// The headers that the owner of the session has to see too.
     pub(super) fn forwarded_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, self.request_id.clone());
         for name in [CONTENT_TYPE, TIMEOUT, TRACEPARENT, TRACESTATE] {
             if let Some(value) = self.http.headers().get(&name) {
                 headers.insert(name, value.clone());

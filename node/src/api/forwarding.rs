@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use actix_web::http::header::HeaderMap;
 use sluice_actors::Deadline;
 use tokio::time::Instant;
 
@@ -28,9 +28,6 @@ use crate::peer::{Answered, Forward, PeerError};
 
 /// How long this node may take to learn of a change that another one knows of already.
 const CATCH_UP: Duration = Duration::from_secs(1);
-
-/// Of another node's answer, these headers are for the client.
-const PASSED_ON: [HeaderName; 3] = [CONTENT_TYPE, RETRY_AFTER, ALLOW];
 
 /// Serves a request, here or where its session is.
 pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
@@ -57,15 +54,7 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 headers,
                 body,
                 fate,
-            }) => {
-                let mut reply = Reply::passed_on(status, body, fate);
-                for name in PASSED_ON {
-                    if let Some(value) = headers.get(&name) {
-                        reply = reply.header(name, value.clone());
-                    }
-                }
-                return Ok(reply);
-            }
+            }) => return Ok(Reply::passed_on(status, &headers, body, fate)),
             Ok(Answered::Misdirected { epoch }) => match (call.consumer_id(), epoch) {
                 (Ok(id), Some(epoch)) if owner.epoch.is_none_or(|known| known < epoch) => {
                     let within = Deadline::after(CATCH_UP).min(call.budget().deadline());

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,9 +12,12 @@ use sluice_actors::{Answer, AnswerFate};
 
 use super::accept::Encoding;
 use super::compress::{SMALL, compress};
-use super::error::Problem;
+use super::error::{Code, Problem};
 use super::handover::Handover;
-use crate::peer::{ANSWER, Fates, RemoteFate};
+use crate::peer::{ANSWER, CODE, Fates, RemoteFate};
+
+/// Of another node's answer, these headers are for the client.
+const PASSED_ON: [HeaderName; 3] = [CONTENT_TYPE, RETRY_AFTER, ALLOW];
 
 const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -77,15 +80,26 @@ impl Reply {
         }
     }
 
-    /// The answer of another node.
-    pub(super) fn passed_on(status: StatusCode, body: Bytes, fate: Option<RemoteFate>) -> Self {
+    /// The answer of another node; of its headers those that are for the client.
+    pub(super) fn passed_on(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+        fate: Option<RemoteFate>,
+    ) -> Self {
+        let told = headers.get(CODE).and_then(|code| code.to_str().ok());
+        let mut codes = Code::ALL.iter().map(|code| code.meaning().code);
+        let for_client = PASSED_ON.into_iter().filter_map(|name| {
+            let value = headers.get(&name)?.clone();
+            Some((name, value))
+        });
         Self {
             status,
-            headers: Vec::new(),
+            headers: for_client.collect(),
             body,
             fate: fate.map(Fate::There),
             encoded: false,
-            code: None,
+            code: codes.find(|code| told == Some(code)),
         }
     }
 
@@ -141,6 +155,9 @@ impl Reply {
         let mut response = HttpResponse::build(self.status);
         for (name, value) in self.headers {
             response.append_header((name, value));
+        }
+        if let Some(code) = self.code {
+            response.insert_header((CODE, code));
         }
         match self.fate {
             Some(Fate::Here(fate)) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::FutureExt;
@@ -15,7 +15,7 @@ use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::accept::{Encoding, takes_json};
-use super::call::Call;
+use super::call::{Call, REQUEST_ID};
 use super::error::{Code, Origin, Problem};
 use super::forwarding;
 use super::peers;
@@ -25,7 +25,6 @@ use super::unserved::Unserved;
 use super::{Produces, Route};
 use crate::ownership::Hop;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// The routes of one path, or none for a path that is not there.
@@ -66,11 +65,13 @@ impl Endpoint {
         let span = span(&state, &http, template, &request_id);
         let mut response = match self.entrance {
             Entrance::Clients => {
-                self.serve_client(http, payload, template)
-                    .instrument(span)
-                    .await
+                let serving = self.serve_client(http, payload, &request_id, template);
+                serving.instrument(span).await
             }
-            Entrance::Peers => self.serve_peer(http, payload).instrument(span).await,
+            Entrance::Peers => {
+                let serving = self.serve_peer(http, payload, &request_id);
+                serving.instrument(span).await
+            }
         };
         response.headers_mut().insert(REQUEST_ID, request_id);
         if state.draining.is_on() {
@@ -85,13 +86,14 @@ impl Endpoint {
         self,
         http: HttpRequest,
         payload: Payload,
+        request_id: &HeaderValue,
         template: &'static str,
     ) -> HttpResponse<BoxBody> {
         let encoding = Encoding::negotiate(http.headers());
         let head = http.method() == Method::HEAD;
         let metrics = self.state.http_metrics.begin(http.method(), template);
         let answering = async move {
-            let (route, call) = self.call(http, payload, Hop::first())?;
+            let (route, call) = self.call(http, payload, request_id, Hop::first())?;
             forwarding::serve(call, route).await.map_err(refusal)
         };
         let reply = caught(answering).await.unwrap_or_else(|refused| *refused);
@@ -101,13 +103,18 @@ impl Endpoint {
         reply.into_response(encoding).await
     }
 
-    async fn serve_peer(self, http: HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
+    async fn serve_peer(
+        self,
+        http: HttpRequest,
+        payload: Payload,
+        request_id: &HeaderValue,
+    ) -> HttpResponse<BoxBody> {
         let state = Arc::clone(&self.state);
         if let Err(refused) = peers::check(&state, http.headers()) {
             return *refused;
         }
         let answering = async move {
-            let (route, call) = self.call(http, payload, Hop::forwarded())?;
+            let (route, call) = self.call(http, payload, request_id, Hop::forwarded())?;
             match (route.run)(call).await {
                 Ok(reply) => Ok(Ok(reply)),
                 Err(Unserved::Problem(problem)) if problem.code == Code::ShuttingDown => {
@@ -130,11 +137,13 @@ impl Endpoint {
         &self,
         http: HttpRequest,
         payload: Payload,
+        request_id: &HeaderValue,
         hop: Hop,
     ) -> Result<(&'static Route, Call), Box<Reply>> {
         let route = self.route(&http)?;
-        let state = Arc::clone(&self.state);
-        Ok((route, Call::new(state, http, payload, Instant::now(), hop)))
+        let (state, id) = (Arc::clone(&self.state), request_id.clone());
+        let call = Call::new(state, http, payload, id, Instant::now(), hop);
+        Ok((route, call))
     }
 
     fn route(&self, http: &HttpRequest) -> Result<&'static Route, Box<Reply>> {
@@ -267,6 +276,7 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use actix_web::App;
+    use actix_web::http::header::HeaderName;
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use actix_web::web;
 

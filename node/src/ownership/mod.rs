@@ -208,11 +208,11 @@ impl<H: Host> Ownership<H> {
         }
     }
 
-    /// Waits until this node knows of the session's ownership `epoch`, of a later one, or of its
-    /// end; no longer than until the deadline.
+    /// Waits until this node knows of the session's ownership `epoch`, or of a later one; no longer
+    /// than until the deadline.
     pub async fn catch_up(&self, id: &ConsumerId, epoch: Epoch, deadline: Deadline) {
         let mut changes = self.core.registry.watch(id);
-        while changes.current().is_some_and(|seen| seen.epoch < epoch) {
+        while changes.current().is_none_or(|seen| seen.epoch < epoch) {
             let changed = tokio::time::timeout_at(deadline.instant(), changes.changed());
             if changed.await.is_err() {
                 return;

@@ -30,6 +30,8 @@ pub(crate) const ELAPSED: HeaderName = HeaderName::from_static("sluice-elapsed-m
 pub(crate) const NEW_ID: HeaderName = HeaderName::from_static("sluice-consumer-id");
 /// Names an answer whose fate the owner waits to be told.
 pub(crate) const ANSWER: HeaderName = HeaderName::from_static("sluice-answer");
+/// The code of an error, for the entry node's metrics.
+pub(crate) const CODE: HeaderName = HeaderName::from_static("sluice-code");
 /// The present ownership of a session that is not on the node asked.
 pub(crate) const EPOCH: HeaderName = HeaderName::from_static("sluice-epoch");
 

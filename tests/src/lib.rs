@@ -29,6 +29,7 @@ mod names;
 mod native_member;
 mod node_builder;
 mod node_process;
+pub mod oracle;
 pub mod ports;
 mod process;
 pub mod raw;

@@ -21,6 +21,7 @@
 
 pub mod bench;
 mod client;
+mod cluster;
 mod dice;
 mod error;
 pub mod fault;
@@ -38,10 +39,12 @@ pub mod reader;
 mod run_dir;
 mod session;
 mod topic;
+pub mod traffic;
 mod wait;
 mod workspace;
 
 pub use client::{Answer, Client, Reply};
+pub use cluster::{Cluster, ClusterBuilder, Doors};
 pub use dice::Dice;
 pub use error::Error;
 pub use kafka::Kafka;
@@ -53,4 +56,5 @@ pub use node_process::Node;
 pub use reader::Reader;
 pub use session::{Session, offsets_of, places};
 pub use topic::Topic;
+pub use traffic::{Traffic, Verdict};
 pub use wait::{Condition, eventually};

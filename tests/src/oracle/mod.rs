@@ -21,6 +21,7 @@ mod requests;
 mod tests;
 mod violation;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,11 +136,16 @@ impl Oracle {
         self.seen().delivered.clone()
     }
 
-    /// Returns how many polls were answered.
-    pub fn polls(&self) -> usize {
+    /// Returns how many polls of each session were answered.
+    pub fn polls(&self) -> BTreeMap<String, usize> {
         let seen = self.seen();
-        let polled = |event: &&Event| matches!(event.what, What::Polled { .. });
-        seen.history.events.iter().filter(polled).count()
+        let mut polls = BTreeMap::new();
+        for event in &seen.history.events {
+            if matches!(event.what, What::Polled { .. }) {
+                *polls.entry(event.session.clone()).or_default() += 1;
+            }
+        }
+        polls
     }
 
     /// Returns what was seen so far.

@@ -54,6 +54,8 @@ pub struct Trouble {
     pub from: Duration,
     /// Until when.
     pub to: Duration,
+    /// Whether all that clients may feel is that nobody is there: no connection can be made.
+    pub absent: bool,
 }
 
 /// What the requests of a history may be answered.
@@ -82,10 +84,12 @@ pub(super) fn judge(requests: &[Request], answers: &Answers) -> Vec<Violation> {
 
 fn fault(request: &Request, answers: &Answers) -> Option<Kind> {
     let asked = format!("{} of node {}", request.verb, request.node);
-    let in_trouble = answers.troubles.iter().any(|trouble| {
+    let mut troubles = answers.troubles.iter().filter(|trouble| {
         let overlaps = trouble.from <= request.ended && trouble.to >= request.began;
         trouble.node == request.node && overlaps
     });
+    let is_unsent = matches!(request.outcome, Outcome::NotConnected(_));
+    let in_trouble = troubles.any(|trouble| is_unsent || !trouble.absent);
     match &request.outcome {
         Outcome::Answered {
             status,

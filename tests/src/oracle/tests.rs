@@ -376,6 +376,7 @@ fn faults(took: u64, outcome: Outcome, troubles: &[(usize, u64, u64)]) -> Vec<Ki
         node: *node,
         from: Duration::from_secs(*from),
         to: Duration::from_secs(*to),
+        absent: false,
     };
     let contract = Contract {
         answers: Answers {
@@ -424,4 +425,28 @@ fn a_connection_breaks_only_to_a_node_in_trouble() {
         assert_eq!(faults(1, outcome(), &[(1, 0, 10)]), []);
         assert_eq!(faults(1, outcome(), &[(1, 11, 20)]), []);
     }
+}
+
+#[test]
+fn of_a_node_that_ends_in_order_clients_feel_that_nobody_is_there_and_no_more() {
+    let answers = Answers {
+        troubles: vec![Trouble {
+            node: 1,
+            from: Duration::ZERO,
+            to: Duration::MAX,
+            absent: true,
+        }],
+        ..Answers::default()
+    };
+    let contract = Contract {
+        answers,
+        ..Contract::default()
+    };
+    let found = |outcome| {
+        let tale = Tale::default().asked(Duration::from_secs(1), outcome);
+        tale.judged(&contract, 0, None).len()
+    };
+    assert_eq!(found(Outcome::NotConnected("refused".to_owned())), 0);
+    assert_eq!(found(Outcome::Broken("reset".to_owned())), 1);
+    assert_eq!(found(Outcome::Silent), 1);
 }

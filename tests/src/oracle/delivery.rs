@@ -18,6 +18,32 @@ struct Reading {
     lost: bool,
 }
 
+/// What a session has answered before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answered {
+    generation: i64,
+    /// When its last answer was known.
+    last: Duration,
+    /// When its last answer of another generation was known, or that to its last seek: what it
+    /// reads since began after that.
+    other: Duration,
+}
+
+impl Answered {
+    fn followed_by(self, generation: i64, ended: Duration) -> Self {
+        let other = if generation == self.generation {
+            self.other
+        } else {
+            self.last
+        };
+        Self {
+            generation,
+            last: ended,
+            other,
+        }
+    }
+}
+
 /// What has come so far of one partition.
 #[derive(Debug)]
 struct Partition {
@@ -28,6 +54,7 @@ struct Partition {
     /// Gaps that a lost answer without cursor explains.
     excused: Vec<(i64, i64)>,
     readings: BTreeMap<String, Reading>,
+    answered: BTreeMap<String, Answered>,
 }
 
 /// Judges all polls, and what nobody has got of the records up to `ends`.
@@ -40,6 +67,7 @@ pub(super) fn judge(history: &History, contract: &Contract, ends: &Offsets) -> V
             sought: history.start.highest(*partition),
             excused: Vec::new(),
             readings: BTreeMap::new(),
+            answered: BTreeMap::new(),
         };
         for event in &history.events {
             state.see(event, *partition, contract, &mut violations);
@@ -71,6 +99,10 @@ impl Partition {
                 generation,
                 records,
             } => {
+                let before = self.answered.get(&event.session).copied();
+                let before = before.unwrap_or_default();
+                let now = before.followed_by(*generation, event.ended);
+                self.answered.insert(event.session.clone(), now);
                 let offsets = records.iter().filter(|(number, _)| *number == partition);
                 let offsets: Vec<i64> = offsets.map(|(_, offset)| *offset).collect();
                 let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else {
@@ -91,6 +123,8 @@ impl Partition {
                     first: *first,
                     generation: *generation,
                     after: *after,
+                    last: before.last,
+                    other: now.other,
                 };
                 let wrong = self.begins(&begins, contract);
                 violations.extend(wrong.map(|kind| violation(event, kind)));
@@ -111,6 +145,9 @@ impl Partition {
                 if let Some(offset) = offsets.get(&partition) {
                     self.sought = self.sought.max(*offset);
                     self.readings.remove(&event.session);
+                    let answered = self.answered.entry(event.session.clone()).or_default();
+                    answered.other = event.ended;
+                    answered.last = event.ended;
                 }
             }
             What::PollLost { after: true } | What::Committed { .. } => {}
@@ -132,7 +169,7 @@ impl Partition {
                     came,
                 });
             }
-            return self.rewound(begins, contract);
+            return self.rewound(begins, begins.other, contract);
         };
         let (expected, held) = (reading.next, reading.generation == begins.generation);
         if came == expected {
@@ -158,15 +195,18 @@ impl Partition {
                 came,
             });
         }
-        self.rewound(begins, contract)
+        let since = if held { begins.last } else { begins.other };
+        self.rewound(begins, since, contract)
     }
 
-    fn rewound(&self, begins: &Begins<'_>, contract: &Contract) -> Option<Kind> {
+    /// Judges a new beginning that was decided at some time `since` then. What was committed
+    /// later does not move it.
+    fn rewound(&self, begins: &Begins<'_>, since: Duration, contract: &Contract) -> Option<Kind> {
         if contract.repeats == Repeats::Anything && !begins.after {
             return None;
         }
         let (partition, came) = (begins.partition, begins.first);
-        let floor = self.bounds.floor(&begins.event.session, begins.event.began);
+        let floor = self.bounds.floor(&begins.event.session, since);
         (came < floor).then_some(Kind::Rewound {
             partition,
             floor,
@@ -211,6 +251,9 @@ struct Begins<'a> {
     first: i64,
     generation: i64,
     after: bool,
+    /// When the session's last answer before was known, and the last one of another generation.
+    last: Duration,
+    other: Duration,
 }
 
 fn violation(event: &Event, kind: Kind) -> Violation {

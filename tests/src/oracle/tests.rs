@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// A history in the making: each step takes a second of its time.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tale {
     history: History,
     requests: Vec<Request>,
@@ -212,11 +212,27 @@ fn without_a_cursor_what_was_not_committed_may_come_again_unless_no_owner_was_lo
     assert_eq!(tale.judged(&contract, 10, Some(2)), [repeated(4, 2)]);
 }
 
+/// The start of the next owner is decided before: committing moves no position.
+#[test]
+fn a_commit_behind_the_loss_of_an_owner_does_not_move_its_successor() {
+    let tale = Tale::default().plain("a", 1, 0, 4).committed("a", 3, true);
+    let tale = tale.plain("a", 1, 4, 5).lost("a", false);
+    let tale = || Tale { ..tale.clone() }.committed("a", 5, true);
+    tale().plain("a", 1, 3, 10).shows(&[]);
+    tale().plain("a", 1, 2, 10).shows(&[rewound(3, 2)]);
+    tale().plain("a", 2, 3, 10).shows(&[]);
+    // An answer between shows that the owner of that commit was there.
+    let tale = || tale().plain("a", 1, 0, 0);
+    tale().plain("a", 1, 3, 10).shows(&[rewound(5, 3)]);
+    tale().plain("a", 2, 3, 10).shows(&[rewound(5, 3)]);
+}
+
 #[test]
 fn what_was_committed_does_not_come_again() {
     let tale = |sure| {
         let tale = Tale::default().plain("a", 1, 0, 4);
-        tale.committed("a", 3, sure).plain("a", 1, 2, 10)
+        let tale = tale.committed("a", 3, sure).plain("a", 1, 0, 0);
+        tale.plain("a", 1, 2, 10)
     };
     tale(true).shows(&[rewound(3, 2)]);
     tale(false).shows(&[]);
@@ -227,6 +243,7 @@ fn what_was_committed_does_not_come_again() {
     };
     assert_eq!(tale(true).judged(&contract, 10, Some(3)), []);
     let with_cursor = Tale::default().after("a", 1, 0, 4).committed("a", 3, true);
+    let with_cursor = with_cursor.after("a", 1, 0, 0);
     with_cursor.after("a", 2, 2, 10).shows(&[rewound(3, 2)]);
 }
 
@@ -284,6 +301,7 @@ fn a_seek_stands_until_the_next_commit() {
     tale.plain("a", 1, 7, 10).shows(&[rewound(8, 7)]);
     let tale = Tale::default().plain("a", 1, 0, 9).sought("a", 3, true);
     let tale = tale.plain("a", 1, 3, 6).committed("a", 6, true);
+    let tale = tale.plain("a", 1, 0, 0);
     tale.plain("a", 1, 3, 10).shows(&[rewound(6, 3)]);
 }
 

@@ -212,14 +212,15 @@ impl Traffic {
         owners.into_iter().flatten().collect()
     }
 
-    /// Waits until what is written from now on comes from every partition: reading goes on in all
-    /// of them.
+    /// Waits until records that are written from now on have come from every partition: reading
+    /// goes on in all of them.
     ///
     /// # Panics
     /// When it does not.
     pub async fn flows(&self) {
-        let written = self.producer.written();
-        self.reaches(&written, "records go on coming").await;
+        let before = self.producer.written();
+        let more = before.into_iter().map(|(p, written)| (p, written + 3));
+        self.reaches(&more.collect(), "records go on coming").await;
     }
 
     /// Waits until each session has answered so many polls more.

@@ -25,7 +25,8 @@ pub(super) struct Producer {
 impl Producer {
     pub(super) fn start(kafka: &Kafka, topic: &str, partitions: i32, every: Duration) -> Self {
         let (producer, topic) = (kafka.producer().clone(), topic.to_owned());
-        let written = Arc::<Mutex<Offsets>>::default();
+        let nothing = (0..partitions).map(|partition| (partition, 0));
+        let written = Arc::new(Mutex::new(nothing.collect::<Offsets>()));
         let runs = watch::Sender::new(true);
         let (told, running) = (written.clone(), runs.subscribe());
         let task = tokio::spawn(async move {

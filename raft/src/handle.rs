@@ -195,8 +195,10 @@ fn admit(replica: &Replica, command: &Command) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use sluice_types::Timestamp;
+
     use super::*;
-    use crate::registry::tests::{claim, create, delete, gone, id, node};
+    use crate::registry::tests::{change_node, claim, create, delete, gone, id, node, register};
 
     async fn registry_after(commands: impl IntoIterator<Item = Command>) -> RegistryHandle {
         let registry = RegistryHandle::in_memory();
@@ -305,6 +307,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_becomes_of_a_node_wakes_those_who_follow_its_sessions_or_the_whole() {
+        let registry = registry_after([register("a", 1), register("b", 1), create("c", 1)]).await;
+        let mut of_a = registry.watch(&id("c"));
+        let mut changes = registry.changes();
+        let about_a = [
+            change_node(node("a"), 0, NodeState::Draining),
+            change_node(node("a"), 1, NodeState::Dead),
+            register("a", 2),
+        ];
+        for command in about_a {
+            let before = of_a.current();
+            let applied = registry.propose(command.clone()).await;
+            assert_eq!(applied, Ok(Outcome::Applied), "{command:?}");
+            assert!(has_changed(&mut of_a).await, "not woken by {command:?}");
+            assert_eq!(of_a.current(), before);
+            assert!(any_change(&mut changes).await, "not woken by {command:?}");
+        }
+        let about_b = [
+            change_node(node("b"), 0, NodeState::Dead),
+            Command::RemoveNode {
+                node: node("b"),
+                at: Timestamp::from_millis(2),
+            },
+        ];
+        for command in about_b {
+            registry.propose(command.clone()).await.unwrap();
+            assert!(!has_changed(&mut of_a).await, "woken by {command:?}");
+            assert!(any_change(&mut changes).await, "not woken by {command:?}");
+        }
+    }
+
+    /// Whether anything has changed, now.
+    async fn any_change(changes: &mut Changes) -> bool {
+        tokio::select! {
+            biased;
+            () = changes.changed() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
     async fn any_change_wakes_those_who_follow_the_whole() {
         let registry = RegistryHandle::in_memory();
         let mut changes = registry.changes();
@@ -312,11 +355,6 @@ mod tests {
         changes.changed().await;
         let nothing_new = registry.propose(create("c", 2)).await.unwrap();
         assert!(matches!(nothing_new, Outcome::Exists(_)));
-        let is_woken = tokio::select! {
-            biased;
-            () = changes.changed() => true,
-            () = std::future::ready(()) => false,
-        };
-        assert!(!is_woken);
+        assert!(!any_change(&mut changes).await);
     }
 }

@@ -144,7 +144,7 @@ impl App {
             Some(data_dir) => Seat::open(&config.cluster, data_dir, &me, peers.clone())
                 .await
                 .map_err(StartError::Registry)?,
-            None => Seat::alone(),
+            None => Seat::alone(&me, &*options.clock),
         };
         let registry = seat.registry();
         let authority = Arc::new(RegistryAuthority::new(registry.clone(), node.clone()));

@@ -16,7 +16,7 @@ use sluice_raft::{
     Command, Consensus, Member, Move, NodeAddress, Options, Outcome, RaftId, Registration,
     RegistryHandle, StoreFailed, Timing, Version,
 };
-use sluice_types::{Clock, NodeId};
+use sluice_types::{Clock, Incarnation, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -40,6 +40,27 @@ pub(crate) struct Introduction {
     pub(crate) capacity: u32,
 }
 
+impl Introduction {
+    /// What the registry is told, in place of what it holds of an earlier run.
+    pub(crate) fn registration(
+        &self,
+        raft_id: RaftId,
+        replaces: Option<Incarnation>,
+        clock: &dyn Clock,
+    ) -> Registration {
+        Registration {
+            id: self.node.clone(),
+            replaces: replaces.filter(|replaced| *replaced != self.node.incarnation),
+            address: self.address.clone(),
+            raft_id,
+            version: Version::FIRST,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity: self.capacity,
+            at: clock.now(),
+        }
+    }
+}
+
 /// A node's place in the cluster. Dropped, it takes part no more.
 pub(crate) struct Seat {
     registry: RegistryHandle,
@@ -49,10 +70,12 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// A registry of this process alone.
-    pub(crate) fn alone() -> Self {
+    /// A registry of this process alone, its only node.
+    pub(crate) fn alone(me: &Introduction, clock: &dyn Clock) -> Self {
+        // No member of any consensus has it.
+        let raft_id = RaftId::from_number(0);
         Self {
-            registry: RegistryHandle::in_memory(),
+            registry: RegistryHandle::in_memory_of(me.registration(raft_id, None, clock)),
             consensus: None,
             joined: watch::Sender::new(true),
             tasks: Vec::new(),
@@ -165,16 +188,7 @@ async fn register(
     loop {
         let replaces = registry.node(&me.node.name).map(|node| node.id.incarnation);
         let registered = registry
-            .propose(Command::Register(Registration {
-                id: me.node.clone(),
-                replaces: replaces.filter(|replaced| *replaced != me.node.incarnation),
-                address: me.address.clone(),
-                raft_id,
-                version: Version::FIRST,
-                release: env!("CARGO_PKG_VERSION").to_owned(),
-                capacity: me.capacity,
-                at: clock.now(),
-            }))
+            .propose(Command::Register(me.registration(raft_id, replaces, clock)))
             .await;
         match registered {
             Ok(Outcome::Applied) => return,
@@ -215,5 +229,18 @@ async fn adopt(registry: &RegistryHandle, me: &NodeId) {
                 sleep(AGAIN).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Introduction {
+    /// A registry in which this node is alone, and takes any number of sessions.
+    pub(crate) fn registry_of(node: &NodeId, clock: &dyn Clock) -> RegistryHandle {
+        let me = Self {
+            node: node.clone(),
+            address: "n:7000".parse().unwrap(),
+            capacity: u32::MAX,
+        };
+        Seat::alone(&me, clock).registry()
     }
 }

@@ -66,9 +66,9 @@ impl Draining {
 impl State {
     /// What handlers work with where no broker can be reached.
     pub(crate) fn for_tests() -> Arc<Self> {
-        use sluice_raft::RegistryHandle;
         use sluice_types::{Incarnation, NodeId, SystemClock};
 
+        use crate::cluster::Introduction;
         use crate::config::{Config, Env, Flags};
         use crate::ownership::RegistryAuthority;
 
@@ -81,7 +81,7 @@ impl State {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = prometheus::Registry::new();
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(&node, &*clock);
         let (sessions, events) = Sessions::start(
             crate::app::sessions_config(&config, &crate::app::Options::default()),
             Arc::new(RegistryAuthority::new(registry.clone(), node.clone())),

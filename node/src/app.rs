@@ -158,7 +158,7 @@ impl App {
                 .await
                 .map_err(StartError::Registry)?
             }
-            None => Seat::alone(me, &*clock).await,
+            None => Seat::alone(&me, &*clock),
         };
         let (registry, identity) = (seat.registry(), seat.identity());
         let badge = Badge::new(credentials, identity.clone());

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use sluice_raft::guard::{BootClock, Guard, GuardOptions, Phase, TcpProber};
 use sluice_raft::{
-    Command, Consensus, Member, NodeAddress, Options, RaftId, Registration, RegistryHandle, Timing,
-    Version, failover, liveness,
+    Consensus, Member, NodeAddress, Options, RaftId, Registration, RegistryHandle, Timing, Version,
+    failover, liveness,
 };
 use sluice_types::{Clock, Incarnation, NodeId, NodeName};
 use tokio::sync::watch;
@@ -37,6 +37,23 @@ pub(crate) struct Introduction {
     pub(crate) capacity: u32,
 }
 
+impl Introduction {
+    /// What a registry of one process holds of its node.
+    fn registration(&self, id: NodeId, clock: &dyn Clock) -> Registration {
+        Registration {
+            id,
+            replaces: None,
+            address: self.address.clone(),
+            // No member of any consensus has it.
+            raft_id: RaftId::from_number(0),
+            version: Version::FIRST,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity: self.capacity,
+            at: clock.now(),
+        }
+    }
+}
+
 /// A node's place in the cluster. Dropped, it takes part no more.
 pub(crate) struct Seat {
     registry: RegistryHandle,
@@ -56,27 +73,14 @@ pub(crate) struct Membership {
 }
 
 impl Seat {
-    /// A registry of this process alone.
-    pub(crate) async fn alone(me: Introduction, clock: &dyn Clock) -> Self {
-        let registry = RegistryHandle::in_memory();
+    /// A registry of this process alone, its only node.
+    pub(crate) fn alone(me: &Introduction, clock: &dyn Clock) -> Self {
         let node = NodeId {
-            name: me.name,
+            name: me.name.clone(),
             incarnation: Incarnation::random(),
         };
-        let registration = Command::Register(Registration {
-            id: node.clone(),
-            replaces: None,
-            address: me.address,
-            raft_id: RaftId::from_number(0),
-            version: Version::FIRST,
-            release: env!("CARGO_PKG_VERSION").to_owned(),
-            capacity: me.capacity,
-            at: clock.now(),
-        });
-        // An empty registry of one process takes its node.
-        let _ = registry.propose(registration).await;
         Self {
-            registry,
+            registry: RegistryHandle::in_memory_of(me.registration(node.clone(), clock)),
             identity: Identity::alone(node),
             membership: None,
             joined: watch::Sender::new(true),
@@ -226,4 +230,17 @@ fn ordinal(address: &NodeAddress, cluster: &config::Cluster) -> u64 {
     let peers = cluster.peers.iter().map(ToString::to_string);
     let own = peers.into_iter().position(|peer| peer == address.as_str());
     own.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+impl Introduction {
+    /// A registry of one process, in which this node is registered.
+    pub(crate) fn registry_of(node: &NodeId, clock: &dyn Clock) -> RegistryHandle {
+        let me = Self {
+            name: node.name.clone(),
+            address: "localhost:1".parse().unwrap(),
+            capacity: u32::MAX,
+        };
+        RegistryHandle::in_memory_of(me.registration(node.clone(), clock))
+    }
 }

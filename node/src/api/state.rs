@@ -69,9 +69,9 @@ impl Draining {
 impl State {
     /// What handlers work with where no broker can be reached.
     pub(crate) fn for_tests() -> Arc<Self> {
-        use sluice_raft::RegistryHandle;
         use sluice_types::{Incarnation, NodeId, SystemClock};
 
+        use crate::cluster::Introduction;
         use crate::config::{Config, Env, Flags};
         use crate::ownership::RegistryAuthority;
         use crate::peer::Credentials;
@@ -86,7 +86,7 @@ impl State {
         let identity = Identity::alone(node.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = prometheus::Registry::new();
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(&node, &*clock);
         let (sessions, events) = Sessions::start(
             crate::app::sessions_config(&config, &crate::app::Options::default()),
             Arc::new(RegistryAuthority::new(registry.clone(), identity.clone())),

@@ -99,9 +99,10 @@ pub(super) fn record(session: &Session) -> Record {
 #[cfg(test)]
 mod tests {
     use sluice_raft::{Creation, SessionView};
-    use sluice_types::{CreationStamp, Incarnation, NodeId, Timestamp};
+    use sluice_types::{CreationStamp, Incarnation, NodeId, SystemClock, Timestamp};
 
     use super::*;
+    use crate::cluster::Introduction;
     use crate::ownership::tests::spec;
 
     fn node() -> NodeId {
@@ -120,7 +121,7 @@ mod tests {
 
     /// A registry with a session of `owner`, the authority of that node, and the claim.
     async fn owned_by(owner: &NodeId) -> (RegistryHandle, RegistryAuthority, Claim) {
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(owner, &SystemClock);
         let creation = Creation {
             id: "c".parse().unwrap(),
             stamp: CreationStamp::random(),

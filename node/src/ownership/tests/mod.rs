@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
+use crate::cluster::Introduction;
 use fake::{Done, Fake, Manner};
 
 /// A request as a client sends it.
@@ -52,7 +53,7 @@ fn node_with(manner: Manner) -> Node {
         name: "n".parse().unwrap(),
         incarnation: Incarnation::random(),
     };
-    let registry = RegistryHandle::in_memory();
+    let registry = Introduction::registry_of(&id, &Fixed);
     let (sender, events) = mpsc::channel(8);
     let host = Fake::new(sender);
     host.behave(manner);

@@ -7,6 +7,7 @@ mod changing;
 mod failing;
 mod nodes;
 mod quorum;
+mod retiring;
 mod served_once;
 
 use super::*;

@@ -148,6 +148,7 @@ impl Term {
             node: node.clone(),
             applied: heard.applied,
             lease: millis(heard.lease_end.since(now)),
+            is_ready: self.liveness.is_ready(node),
         };
         self.heard.iter().map(sighting).collect()
     }

@@ -5,6 +5,7 @@
 
 mod changing;
 mod failing;
+mod handing_over;
 mod nodes;
 mod quorum;
 mod retiring;

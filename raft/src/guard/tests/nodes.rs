@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,11 +49,13 @@ impl Moments for Leaping {
 #[derive(Default)]
 pub(super) struct TestHost {
     pub(super) waiting: Mutex<Vec<ConsumerId>>,
+    /// Kafka is away for this node alone.
+    pub(super) is_without_kafka: AtomicBool,
 }
 
 impl Host for TestHost {
     fn reaches_kafka(&self) -> bool {
-        true
+        !self.is_without_kafka.load(Ordering::SeqCst)
     }
 
     fn waiting(&self) -> Vec<ConsumerId> {
@@ -82,6 +84,7 @@ pub(super) struct Process {
     pub(super) consensus: Arc<Consensus>,
     pub(super) guard: Arc<Guard>,
     pub(super) clock: Arc<Leaping>,
+    pub(super) host: Arc<TestHost>,
     life: JoinHandle<()>,
     attendance: Option<JoinHandle<()>>,
 }
@@ -178,13 +181,14 @@ impl Nodes {
             own: AtomicU64::new(1_000_000 * (number as u64 + 1)),
             all: self.slept.clone(),
         });
+        let host = Arc::new(TestHost::default());
         let options = GuardOptions {
             name: format!("n{number}").parse().unwrap(),
             address: address(number).parse().unwrap(),
             version: self.version,
             release: "0.1.0".to_owned(),
             capacity: 100,
-            host: Arc::new(TestHost::default()),
+            host: host.clone(),
             moments: clock.clone(),
             clock: Arc::new(SystemClock),
             prober: Arc::new(LinkProber {
@@ -202,6 +206,7 @@ impl Nodes {
             consensus,
             guard,
             clock,
+            host,
             life,
             attendance: None,
         };

@@ -203,6 +203,18 @@ impl Sessions {
         backlog
     }
 
+    /// Drops every session that runs here without a word to its group, and without a commit: this
+    /// node no longer owns any. Others can be opened afterwards. Returns how many handles were not
+    /// closed by the deadline.
+    pub async fn abandon_all(&self, deadline: Deadline) -> usize {
+        let sessions: Vec<SessionHandle> = self.running().values().cloned().collect();
+        let dropped = sessions
+            .iter()
+            .map(|session| session.depart(Departure::Stay, deadline));
+        join_all(dropped).await;
+        self.0.env.closer.drained(deadline.instant()).await
+    }
+
     /// Stops every session: answers its poll, commits what auto-commit owes, lets its member
     /// depart and closes its handle. No session is opened any more. Returns how many handles were
     /// not closed by the deadline.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, Sessions};
-use sluice_raft::{NodeAddress, StoreFailed};
-use sluice_types::{Clock, Incarnation, NodeId, SystemClock};
+use sluice_raft::NodeAddress;
+use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -18,9 +18,11 @@ use tokio::time::timeout_at;
 use crate::api::{self, Draining, Port, State};
 use crate::cluster::{Introduction, Seat};
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
 use crate::ownership::{Ownership, RegistryAuthority};
-use crate::peer::{Badge, Fates, Peers, Strangers};
+use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
+use crate::sight::Sight;
 use crate::threads;
 
 /// How long a client may leave sent bytes unacknowledged before its connection is given up.
@@ -104,6 +106,7 @@ pub struct Running {
     /// The sessions of the cluster.
     pub ownership: Ownership,
     seat: Seat,
+    watching: JoinHandle<()>,
     draining: Draining,
     servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
     drain_timeout: Duration,
@@ -121,48 +124,63 @@ impl App {
         let http_addresses = local_addresses(&http, &config.http.bind)?;
         let admin_address = local_address(&admin, config.admin.bind)?;
 
-        let node = NodeId {
-            name: config.cluster.name.clone(),
-            incarnation: Incarnation::random(),
-        };
         let metrics = prometheus::Registry::new();
         let http_metrics = HttpMetrics::register(&metrics).map_err(StartError::Metrics)?;
-        let secrets = config.cluster.secrets.clone();
-        let badge = Badge::new(config.cluster.id.clone(), node.clone(), secrets);
-        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
         let internal_address = match (&internal, config.cluster.bind) {
             (Some(listener), Some(asked)) => Some(local_address(listener, asked)?),
             _ => None,
         };
         let capacity = threads::session_limit(&config).get();
         let me = Introduction {
-            node: node.clone(),
+            name: config.cluster.name.clone(),
             address: advertised(&config, internal_address)?,
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
         };
-        let mut seat = match &config.cluster.data_dir {
-            Some(data_dir) => Seat::open(&config.cluster, data_dir, &me, peers.clone())
+        let cluster = &config.cluster;
+        let credentials = Credentials::new(
+            cluster.id.clone(),
+            cluster.name.clone(),
+            cluster.secrets.clone(),
+        );
+        let sight = Arc::new(Sight::default());
+        let clock = Arc::clone(&options.clock);
+        let mut seat = match &cluster.data_dir {
+            Some(data_dir) => {
+                let frames = Frames::new(credentials.clone()).map_err(StartError::Peers)?;
+                Seat::open(
+                    cluster,
+                    data_dir,
+                    me,
+                    Arc::new(frames),
+                    sight.clone(),
+                    clock,
+                )
                 .await
-                .map_err(StartError::Registry)?,
-            None => Seat::alone(),
+                .map_err(StartError::Registry)?
+            }
+            None => Seat::alone(&me, &*clock),
         };
-        let registry = seat.registry();
-        let authority = Arc::new(RegistryAuthority::new(registry.clone(), node.clone()));
+        let (registry, identity) = (seat.registry(), seat.identity());
+        let badge = Badge::new(credentials, identity.clone());
+        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
+        let authority = RegistryAuthority::new(registry.clone(), identity.clone());
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
-            authority,
+            Arc::new(authority),
             Arc::clone(&options.clock),
             &metrics,
         )
         .map_err(StartError::Sessions)?;
         let ownership = Ownership::start(
-            node.clone(),
+            identity.clone(),
             registry,
             sessions.clone(),
             events,
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
+        let asked = ownership.clone();
+        sight.show_waiting(move |most| asked.waiting(most));
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -170,11 +188,12 @@ impl App {
             sessions: sessions.clone(),
             peers,
             badge,
-            consensus: seat.consensus(),
+            membership: seat.membership(),
+            identity,
             joined: seat.joined(),
             fates: Fates::default(),
             strangers: Strangers::default(),
-            node: node.name,
+            node: config.cluster.name.clone(),
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,
             clock: Arc::clone(&options.clock),
@@ -211,7 +230,13 @@ impl App {
             running.push((server.handle(), tokio::spawn(server)));
         }
         let contacts = config.cluster.peers.iter().map(ToString::to_string);
-        seat.attend(contacts.collect(), me, options.clock);
+        let abandoned = ownership.clone();
+        seat.attend(contacts.collect(), move || {
+            let ownership = abandoned.clone();
+            async move { ownership.abandon(Deadline::after(CLOSE_HANDLE)).await }
+        });
+        let watcher = sessions.clone();
+        let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });
         let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
         let internal = internal_address.map(|address| address.to_string());
         tracing::info!(http = http.join(","), admin = %admin_address, internal, "listening");
@@ -222,6 +247,7 @@ impl App {
             sessions,
             ownership,
             seat,
+            watching,
             draining,
             servers: running,
             drain_timeout: config.drain.timeout,
@@ -251,12 +277,13 @@ impl Running {
         if timeout_at(all.instant(), closed).await.is_err() {
             tracing::warn!("not all connections closed before the drain timeout");
         }
+        self.watching.abort();
         self.seat.leave().await;
         tracing::info!("stopped");
     }
 
-    /// Waits until the node cannot go on, because its volume has failed.
-    pub async fn failed(&self) -> StoreFailed {
+    /// Waits until the node cannot go on.
+    pub async fn failed(&self) -> Failure {
         self.seat.failed().await
     }
 }

@@ -154,6 +154,9 @@ async fn a_seek_and_a_manual_assignment_outlive_the_process() {
 
     let position = node.client().position(&sought).await.expect(200);
     assert_eq!(position["offsets"][&topic]["0"], 7, "{}", position.json);
+    // Asked for its position, it waits until it has its partitions: the killed process may have
+    // had a lease on them.
+    node.client().position(&manual).await.expect(200);
     let assignment = node.client().assignment(&manual).await.expect(200);
     assert_eq!(assigned(&assignment, &topic), [1].into());
     for id in [sought, manual] {

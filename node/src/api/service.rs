@@ -122,7 +122,7 @@ impl Endpoint {
                     Ok(Err(None))
                 }
                 Err(Unserved::Problem(problem)) => Err(refusal(problem)),
-                Err(Unserved::Misdirected(epoch)) => Ok(Err(Some(epoch))),
+                Err(Unserved::Misdirected(epoch)) => Ok(Err(epoch)),
                 Err(Unserved::Elsewhere(owner)) => Ok(Err(owner.epoch)),
             }
         };

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_actors::Sessions;
-use sluice_raft::Consensus;
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
 
+use crate::cluster::Membership;
+use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
@@ -26,9 +27,11 @@ pub(crate) struct State {
     pub(crate) fates: Fates,
     /// Those who are none of them.
     pub(crate) strangers: Strangers,
-    /// This node's member of the consensus, if it has one.
-    pub(crate) consensus: Option<Arc<Consensus>>,
-    /// Whether the registry knows this node.
+    /// This node's part in its cluster, if it keeps its registry on a volume.
+    pub(crate) membership: Option<Membership>,
+    /// Who this process is.
+    pub(crate) identity: Identity,
+    /// Whether the registry has known this node since it started.
     pub(crate) joined: watch::Receiver<bool>,
     /// This node's name.
     pub(crate) node: NodeName,
@@ -66,11 +69,12 @@ impl Draining {
 impl State {
     /// What handlers work with where no broker can be reached.
     pub(crate) fn for_tests() -> Arc<Self> {
-        use sluice_raft::RegistryHandle;
         use sluice_types::{Incarnation, NodeId, SystemClock};
 
+        use crate::cluster::Introduction;
         use crate::config::{Config, Env, Flags};
         use crate::ownership::RegistryAuthority;
+        use crate::peer::Credentials;
 
         let name = "KAFKA_BOOTSTRAP_SERVERS".to_owned();
         let env = Env::from([(name, "127.0.0.1:1".to_owned())]);
@@ -79,24 +83,26 @@ impl State {
             name: config.cluster.name.clone(),
             incarnation: Incarnation::random(),
         };
+        let identity = Identity::alone(node.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = prometheus::Registry::new();
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(&node, &*clock);
         let (sessions, events) = Sessions::start(
             crate::app::sessions_config(&config, &crate::app::Options::default()),
-            Arc::new(RegistryAuthority::new(registry.clone(), node.clone())),
+            Arc::new(RegistryAuthority::new(registry.clone(), identity.clone())),
             Arc::clone(&clock),
             &metrics,
         )
         .unwrap();
         let ownership = Ownership::start(
-            node.clone(),
+            identity.clone(),
             registry,
             sessions.clone(),
             events,
             Arc::clone(&clock),
         );
-        let badge = Badge::new(config.cluster.id, node.clone(), Vec::new());
+        let credentials = Credentials::new(config.cluster.id, node.name.clone(), Vec::new());
+        let badge = Badge::new(credentials, identity.clone());
         Arc::new(Self {
             ownership,
             sessions,
@@ -104,7 +110,8 @@ impl State {
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),
-            consensus: None,
+            membership: None,
+            identity,
             joined: watch::channel(true).1,
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use sluice_actors::{Authority, AuthorityError, Record, Standing};
 use sluice_raft::{Command, Outcome, RegistryHandle, Session};
-use sluice_types::{Claim, NodeId, PartitionMap, Partitions, Point, SeekSeq};
+use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq};
+
+use crate::identity::Identity;
 
 /// Answers sessions from the registry.
 ///
@@ -12,13 +14,13 @@ use sluice_types::{Claim, NodeId, PartitionMap, Partitions, Point, SeekSeq};
 #[derive(Clone, Debug)]
 pub struct RegistryAuthority {
     registry: RegistryHandle,
-    node: NodeId,
+    identity: Identity,
 }
 
 impl RegistryAuthority {
-    /// The registry for the sessions of `node`.
-    pub fn new(registry: RegistryHandle, node: NodeId) -> Self {
-        Self { registry, node }
+    /// The registry for the sessions of this process.
+    pub fn new(registry: RegistryHandle, identity: Identity) -> Self {
+        Self { registry, identity }
     }
 
     async fn propose(&self, command: Command) -> Result<(), AuthorityError> {
@@ -40,7 +42,7 @@ impl Authority for RegistryAuthority {
             .await
             .map_err(|_| AuthorityError::Unavailable)?;
         Ok(session.map_or(Standing::Gone, |session| {
-            standing(&session, claim, &self.node)
+            standing(&session, claim, &self.identity)
         }))
     }
 
@@ -71,8 +73,8 @@ impl Authority for RegistryAuthority {
     }
 }
 
-fn standing(session: &Session, claim: &Claim, node: &NodeId) -> Standing {
-    if session.owner != *node {
+fn standing(session: &Session, claim: &Claim, identity: &Identity) -> Standing {
+    if !identity.is(&session.owner) {
         return Standing::Elsewhere;
     }
     if session.is_deleting() {
@@ -97,9 +99,10 @@ pub(super) fn record(session: &Session) -> Record {
 #[cfg(test)]
 mod tests {
     use sluice_raft::{Creation, SessionView};
-    use sluice_types::{CreationStamp, Incarnation, Timestamp};
+    use sluice_types::{CreationStamp, Incarnation, NodeId, SystemClock, Timestamp};
 
     use super::*;
+    use crate::cluster::Introduction;
     use crate::ownership::tests::spec;
 
     fn node() -> NodeId {
@@ -118,7 +121,7 @@ mod tests {
 
     /// A registry with a session of `owner`, the authority of that node, and the claim.
     async fn owned_by(owner: &NodeId) -> (RegistryHandle, RegistryAuthority, Claim) {
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(owner, &SystemClock);
         let creation = Creation {
             id: "c".parse().unwrap(),
             stamp: CreationStamp::random(),
@@ -128,7 +131,7 @@ mod tests {
             counts: [("orders".parse().unwrap(), 3)].into(),
         };
         let session = done(&registry, Command::Create(creation)).await;
-        let authority = RegistryAuthority::new(registry.clone(), owner.clone());
+        let authority = RegistryAuthority::new(registry.clone(), Identity::alone(owner.clone()));
         (registry, authority, session.claim())
     }
 
@@ -172,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn another_nodes_session_is_elsewhere() {
         let (registry, _, claim) = owned_by(&node()).await;
-        let other = RegistryAuthority::new(registry, node());
+        let other = RegistryAuthority::new(registry, Identity::alone(node()));
         assert!(matches!(
             other.confirm(&claim).await,
             Ok(Standing::Elsewhere)

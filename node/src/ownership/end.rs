@@ -251,7 +251,11 @@ async fn member<H: Host>(
     if take_over == TakeOver::No || !may_be_member {
         return None;
     }
-    // To leave, it first joins in the old member's place.
+    // To leave, it first joins in the old member's place, which only an owner may.
+    tokio::select! {
+        () = core.identity.leased() => {}
+        () = core.stopped() => return None,
+    }
     core.open(deleting).unwrap_or_else(|error| {
         tracing::warn!(epoch = %deleting.epoch, %error, "the member cannot be taken over, it will time out");
         None

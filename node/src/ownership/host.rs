@@ -25,6 +25,9 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn get(&self, id: &ConsumerId) -> Option<Self::Session>;
     /// All sessions that run here.
     fn claims(&self) -> Vec<Claim>;
+    /// Drops every session without a word to its group, and goes on. Returns how many handles were
+    /// not closed by the deadline.
+    fn abandon(&self, deadline: Deadline) -> impl Future<Output = usize> + Send;
     /// Stops every session.
     fn shutdown(
         &self,
@@ -68,6 +71,10 @@ impl Host for Sessions {
 
     fn claims(&self) -> Vec<Claim> {
         self.claims()
+    }
+
+    async fn abandon(&self, deadline: Deadline) -> usize {
+        self.abandon_all(deadline).await
     }
 
     async fn shutdown(&self, departure: Departure, deadline: Deadline) -> usize {

@@ -57,16 +57,47 @@ pub(super) async fn locate<H: Host>(
     hop: &Hop,
     ended: Option<&Claim>,
 ) -> Result<Located<H>, Error> {
+    let mut visit = None;
+    let look = |session: &SessionView| find(core, session, ended, &mut visit);
+    let (session, running) = wait(core, id, deadline, hop, look).await?;
+    Ok(Located {
+        session,
+        running,
+        _visit: visit,
+    })
+}
+
+/// Waits until the session is this node's, while its owner cannot be reached.
+pub(super) async fn come_here<H: Host>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    deadline: Deadline,
+    hop: &Hop,
+) -> Result<SessionView, Error> {
+    let look = |session: &SessionView| core.is_ours(session).then_some(());
+    let (session, ()) = wait(core, id, deadline, hop, look).await?;
+    Ok(session)
+}
+
+/// Looks at the living session until `look` finds what it wants, while the session is here or is
+/// to come here.
+async fn wait<H: Host, T>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    deadline: Deadline,
+    hop: &Hop,
+    mut look: impl FnMut(&SessionView) -> Option<T>,
+) -> Result<(SessionView, T), Error> {
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let mut visit = None;
-    // Nearly always the session is there, and nothing needs to be watched.
+    // Nearly always what is wanted is there, and nothing needs to be watched.
     let session = living(core, id, hop).await?;
     check_here(core, &session, hop)?;
-    if let Some(running) = find(core, &session, ended, &mut visit) {
-        return Ok(Located::new(session, running, visit));
+    if let Some(found) = look(&session) {
+        return Ok((session, found));
     }
+    let _waits = core.waiting.begin(id);
     let mut changes = core.registry.watch(id);
     let mut turns = core.turns();
     loop {
@@ -75,8 +106,8 @@ pub(super) async fn locate<H: Host>(
         turns.mark_unchanged();
         let session = living(core, id, hop).await?;
         check_here(core, &session, hop)?;
-        if let Some(running) = find(core, &session, ended, &mut visit) {
-            return Ok(Located::new(session, running, visit));
+        if let Some(found) = look(&session) {
+            return Ok((session, found));
         }
         tokio::select! {
             () = changes.changed() => {}
@@ -86,16 +117,6 @@ pub(super) async fn locate<H: Host>(
             () = tokio::time::sleep_until(deadline.instant()) => {
                 return Err(Error::OwnerUnavailable);
             }
-        }
-    }
-}
-
-impl<H: Host> Located<H> {
-    fn new(session: SessionView, running: H::Session, visit: Option<Visit<H>>) -> Self {
-        Self {
-            session,
-            running,
-            _visit: visit,
         }
     }
 }
@@ -133,7 +154,7 @@ pub(super) fn check_here<H: Host>(
     }
     let epoch = session.epoch;
     if hop.is_forwarded() {
-        return Err(Error::Misdirected { epoch });
+        return Err(Error::Misdirected { epoch: Some(epoch) });
     }
     match hop.way_to(&session.owner, &core.registry) {
         Some(address) => Err(Error::Elsewhere(Owner {
@@ -142,32 +163,6 @@ pub(super) fn check_here<H: Host>(
             epoch: Some(epoch),
         })),
         None => Ok(()),
-    }
-}
-
-/// Waits until the session is this node's, while its owner cannot be reached.
-pub(super) async fn come_here<H: Host>(
-    core: &Core<H>,
-    id: &ConsumerId,
-    deadline: Deadline,
-    hop: &Hop,
-) -> Result<SessionView, Error> {
-    let mut changes = core.registry.watch(id);
-    loop {
-        changes.current();
-        let session = living(core, id, hop).await?;
-        check_here(core, &session, hop)?;
-        if core.is_ours(&session) {
-            return Ok(session);
-        }
-        tokio::select! {
-            () = changes.changed() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = core.stopped() => return Err(Error::ShuttingDown),
-            () = tokio::time::sleep_until(deadline.instant()) => {
-                return Err(Error::OwnerUnavailable);
-            }
-        }
     }
 }
 

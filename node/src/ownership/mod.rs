@@ -28,6 +28,7 @@ mod subscribe;
 mod supervision;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
 use sluice_raft::{RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
+use sluice_types::{Clock, ConsumerId, Epoch, GroupId, SessionSpec};
 use tokio::sync::mpsc;
 
 use self::core::Core;
@@ -43,6 +44,8 @@ use self::host::{Host, Running};
 pub use authority::RegistryAuthority;
 pub use error::Error;
 pub use hop::{Hop, Owner};
+
+use crate::identity::Identity;
 
 /// How long a shutdown waits for sessions that are ending.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
@@ -87,15 +90,15 @@ impl<H: Host> Ownership<H> {
     /// Starts the loop that makes the sessions here match the registry. Must be called in a tokio
     /// runtime; the loop ends with [`shutdown`](Self::shutdown).
     pub fn start(
-        node: NodeId,
+        identity: Identity,
         registry: RegistryHandle,
         sessions: H,
         events: mpsc::Receiver<SessionEvent>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let core = Arc::new(Core::new(node, registry, sessions, clock, seed));
-        let span = tracing::info_span!("ownership", node = %core.node);
+        let core = Arc::new(Core::new(identity, registry, sessions, clock, seed));
+        let span = tracing::info_span!("ownership", node = %core.identity.name());
         core.spawn(span, reconcile::run(core.clone(), events));
         Self {
             core,
@@ -206,6 +209,17 @@ impl<H: Host> Ownership<H> {
                 snapshot: other?,
             }),
         }
+    }
+
+    /// Some sessions that requests wait for at this node, whoever owns them; `most` at most.
+    pub fn waiting(&self, most: usize) -> Vec<ConsumerId> {
+        self.core.waiting.some(most)
+    }
+
+    /// Drops all that runs here, without a word to the groups: the incarnation that owned it has
+    /// ended. Requests wait for the next owners.
+    pub async fn abandon(&self, deadline: Deadline) {
+        self.core.abandon(deadline).await;
     }
 
     /// Waits until this node knows of the session's ownership `epoch`, or of a later one; no longer

@@ -21,6 +21,7 @@ pub(super) enum Done {
     Opened,
     Finished,
     Left,
+    Abandoned,
 }
 
 /// How sessions behave from when they are opened on.
@@ -213,6 +214,15 @@ impl Host for Fake {
             .values()
             .map(|session| session.claim.clone())
             .collect()
+    }
+
+    async fn abandon(&self, _deadline: Deadline) -> usize {
+        let running = std::mem::take(&mut self.state().running);
+        for session in running.into_values() {
+            session.ended.send_replace(Some(Error::NotHere));
+            self.log(Done::Abandoned, &session.claim);
+        }
+        0
     }
 
     async fn shutdown(&self, _: Departure, _deadline: Deadline) -> usize {

@@ -40,8 +40,30 @@ where
         let located = locate(core, id, deadline, hop, ended.as_ref()).await?;
         match call(located.running.clone()).await {
             Err(sluice_actors::Error::NotHere) => ended = Some(located.running.claim().clone()),
+            Err(sluice_actors::Error::Moving) => moved(core, &located, deadline).await?,
             other => return Ok(other?),
         }
+    }
+}
+
+/// Waits until a session that is being handed over may be elsewhere, or may go on here.
+pub(super) async fn moved<H: Host>(
+    core: &Core<H>,
+    located: &Located<H>,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let claim = located.running.claim();
+    let mut changes = core.registry.watch(&claim.id);
+    let mut turns = core.turns();
+    if changes.current().is_none_or(|now| now.claim() != *claim) {
+        return Ok(());
+    }
+    tokio::select! {
+        () = changes.changed() => Ok(()),
+        _ = turns.changed() => Ok(()),
+        () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
+        () = core.stopped() => Err(Error::ShuttingDown),
+        () = tokio::time::sleep_until(deadline.instant()) => Err(Error::OwnerUnavailable),
     }
 }
 

@@ -195,12 +195,14 @@ impl<H: Host> Ownership<H> {
             None => Ok(None),
         };
         match snapshot {
-            Err(sluice_actors::Error::NotHere | sluice_actors::Error::SessionFailed) => {
-                Ok(Described {
-                    view,
-                    snapshot: None,
-                })
-            }
+            Err(
+                sluice_actors::Error::NotHere
+                | sluice_actors::Error::Moving
+                | sluice_actors::Error::SessionFailed,
+            ) => Ok(Described {
+                view,
+                snapshot: None,
+            }),
             other => Ok(Described {
                 view,
                 snapshot: other?,

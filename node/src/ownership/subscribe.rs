@@ -13,7 +13,7 @@ use tracing::Span;
 use super::core::{Core, Hold, Subscribing};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
-use super::locate::{Located, locate};
+use super::locate::{Located, locate, moved};
 use super::{Error, Hop, Owner, Subscribed};
 
 /// Longest wait for the group to give a session its partitions.
@@ -169,6 +169,9 @@ impl<H: Host> Call<H> {
             }
             match located.running.ready(self.ready_by()).await {
                 Ok(assignment) => return Ok(Some(subscribed(session, assignment))),
+                Err(sluice_actors::Error::Moving) => {
+                    moved(&self.core, &located, self.deadline).await?;
+                }
                 Err(sluice_actors::Error::NotHere) => {
                     ended = Some(located.running.claim().clone());
                 }
@@ -268,7 +271,7 @@ impl<H: Host> Call<H> {
         let _ = tokio::time::timeout_at(self.deadline.instant(), undo).await;
         Err(match error {
             // Deleted by another request before it was ready.
-            sluice_actors::Error::NotHere => Error::OwnerUnavailable,
+            sluice_actors::Error::NotHere | sluice_actors::Error::Moving => Error::OwnerUnavailable,
             error => Error::Session(error),
         })
     }

@@ -145,6 +145,14 @@ impl Fake {
         Some(session.claim)
     }
 
+    /// Hands the session over from now on, or has it serve again.
+    pub(super) fn hand_over(&self, id: &ConsumerId, is_moving: bool) {
+        let session = self.get(id).unwrap();
+        session
+            .ended
+            .send_replace(is_moving.then_some(Error::Moving));
+    }
+
     fn log(&self, done: Done, claim: &Claim) {
         self.state().log.push((Instant::now(), done, claim.clone()));
     }

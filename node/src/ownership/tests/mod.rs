@@ -4,6 +4,7 @@ mod beginning;
 mod ending;
 mod failing;
 mod fake;
+mod moving;
 mod whole;
 
 use std::time::Duration;

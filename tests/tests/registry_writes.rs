@@ -101,6 +101,7 @@ impl Fixture {
             points: PartitionMap::new(),
             mode: Mode::Subscribed,
             counts_at_creation: [(topic.clone(), 2)].into(),
+            handed_over: None,
         };
         let registry = Arc::new(Slow {
             record: record.clone(),

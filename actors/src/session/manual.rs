@@ -68,10 +68,11 @@ impl SessionActor {
             let record = Record {
                 points: PartitionMap::new(),
                 mode: mode.clone(),
+                handed_over: None,
                 ..record
             };
             let finder = finder_of(link.clone());
-            let found = match finder.try_find(&partitions, &record, true).await {
+            let found = match finder.try_find(&partitions, &record).await {
                 Ok(found) => found,
                 Err(error) => return refuse(reply, error),
             };

@@ -264,7 +264,7 @@ impl SessionActor {
             .metrics
             .poll_wait
             .observe(waiting.since.elapsed().as_secs_f64());
-        self.last_renewal = Instant::now();
+        self.silence.ends();
         // If the client is gone the answer comes back, and its fate tells that it is lost.
         let _ = waiting.reply.send(Ok(Answer {
             body: Bytes::from(body),

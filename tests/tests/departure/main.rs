@@ -1,0 +1,7 @@
+//! Sessions that go from one owner to the next: what is handed over, what is abandoned. The
+//! registry here is the test's own, and each node is a [`sluice_actors::Sessions`] of this process.
+
+mod abandoning;
+mod fixture;
+mod handover;
+mod handover_cursors;

@@ -135,7 +135,13 @@ impl Member {
             self.tell(began, What::PollLost { after });
             return false;
         };
-        let generation = answer["generation"].as_i64().unwrap_or(-1);
+        let (Some(generation), Some(cursor)) =
+            (answer["generation"].as_i64(), answer["cursor"].as_str())
+        else {
+            // The wait was over while the session had no owner: it has said nothing.
+            return false;
+        };
+        let cursor = cursor.to_owned();
         let records = session::places(answer.records());
         if self.generation != Some(generation) {
             self.generation = Some(generation);
@@ -144,7 +150,7 @@ impl Member {
         for (partition, offset) in &records {
             self.next.insert(*partition, offset + 1);
         }
-        self.cursor = Some(answer.text_at("cursor").to_owned());
+        self.cursor = Some(cursor);
         self.tell(
             began,
             What::Polled {

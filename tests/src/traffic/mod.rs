@@ -212,6 +212,14 @@ impl Traffic {
         owners.into_iter().flatten().collect()
     }
 
+    /// Returns the sessions that a node owns.
+    pub async fn owned_by(&self, cluster: &Cluster, node: usize) -> Vec<String> {
+        let owners = join_all(self.ids.iter().map(|id| cluster.owner(id))).await;
+        let pairs = self.ids.iter().zip(owners);
+        let owned = pairs.filter(|(_, owner)| *owner == Some(node));
+        owned.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Waits until records that are written from now on have come from every partition: reading
     /// goes on in all of them.
     ///

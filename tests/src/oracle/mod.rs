@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub use history::{Event, History, Offsets, Start, What};
 pub use requests::{Answers, Outcome, Request, Trouble};
@@ -33,6 +33,9 @@ pub use violation::{Kind, Violation};
 
 /// How many violations are shown with what was seen around them.
 const SHOWN: usize = 6;
+
+/// Between two looks at whether something was seen.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What clients without cursors may see again in the same generation. With a cursor nothing comes
 /// again there, whatever happens.
@@ -146,6 +149,14 @@ impl Oracle {
             }
         }
         polls
+    }
+
+    /// Waits until a client has seen something more.
+    pub async fn advanced(&self) {
+        let before = self.seen().history.events.len();
+        while self.seen().history.events.len() == before {
+            sleep(LOOK).await;
+        }
     }
 
     /// Returns what was seen so far.

@@ -117,8 +117,10 @@ impl<'a> TrafficBuilder<'a> {
             });
             members.push(member);
         }
-        let subscribed = members.iter_mut().map(|member| member.subscribe(&spec));
-        join_all(subscribed).await;
+        // One after the other, so that the nodes see how the sessions are spread.
+        for member in &mut members {
+            member.subscribe(&spec).await;
+        }
         let polled = members.iter_mut().map(Member::poll_until_answered);
         join_all(polled).await;
         let ids = members.iter().map(|member| member.id().to_owned());

@@ -107,7 +107,9 @@ async fn answers_on_their_way_over_killed_nodes_are_not_lost() {
     let cluster = three(kafka).await;
     let mut dice = Dice::cast();
     // All with cursors: what a lost answer held has to come again.
-    let traffic = Traffic::builder(&cluster, kafka).members(6, 0).partitions(6);
+    let traffic = Traffic::builder(&cluster, kafka)
+        .members(6, 0)
+        .partitions(6);
     let every = std::time::Duration::from_millis(3);
     let traffic = traffic.every(every).start(&mut dice).await;
     traffic.flows().await;

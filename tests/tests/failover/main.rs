@@ -6,6 +6,7 @@
 //! frozen.rs    processes stand still, and go on when others have taken over
 //! cut.rs       nodes do not reach each other, or not Kafka
 //! broker.rs    a broker ends while sessions get new owners
+//! drained.rs  processes end in order
 //! seeks.rs     seeks, commits and new partitions around the loss of an owner
 //! ends.rs      sessions are deleted or expire around the loss of an owner
 //! many.rs      many sessions, and storms of subscribes and deletes
@@ -14,14 +15,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-//mod broker;
-//mod chance;
-//mod cut;
-//mod ends;
+mod broker;
+mod chance;
+mod cut;
+mod drained;
+mod ends;
 mod frozen;
 mod killed;
-//mod many;
-//mod seeks;
+mod many;
+mod seeks;
 
 use std::time::Duration;
 

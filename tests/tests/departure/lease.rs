@@ -87,6 +87,9 @@ async fn what_auto_commit_owes_a_manual_session_is_not_committed_without_a_lease
     let session = assigned(&fixture, &node).await;
     poll(&session, 5).await.unwrap();
     poll(&session, 5).await.unwrap();
+    // It knows that both were delivered, so that it owes a commit.
+    let positions = session.positions(soon()).await.unwrap();
+    assert_eq!(positions.offsets, fixture.offsets([(0, 10)]));
     fixture.registry.grant(Duration::ZERO);
     // A delete commits before it leaves, and ends a session without a lease too.
     session.finish(soon()).await;

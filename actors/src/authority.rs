@@ -67,8 +67,15 @@ pub enum AuthorityError {
 ///
 /// A [`HandedOver`] is in the answer of `confirm` only when it is on record that it is used: no
 /// handle of a later epoch may be given it then, whatever becomes of this one.
+///
+/// `lease` may promise no time after which another node may serve the sessions of this one that
+/// have no group to fence it: it counts the time that the process is suspended, and is asked anew
+/// each time, at the point of use.
 #[async_trait]
 pub trait Authority: Send + Sync + 'static {
+    /// For how long this process may still serve manually assigned sessions; zero: not now.
+    fn lease(&self) -> Duration;
+
     /// Reads what the registry says of the claim.
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError>;
 

@@ -9,7 +9,7 @@ use sluice_types::{Claim, CreationStamp, Partitions, SessionSpec, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::session::{Ask, Asked, Departure, Fate, Finish, Reply, SessionActor};
+use crate::session::{Ask, Asked, Departure, Fate, Finish, Lease, Reply, SessionActor};
 use crate::{
     Answer, Assignment, Commit, Committed, Deadline, Error, HandedOver, Poll, Positions, Record,
     Seek, Snapshot, Sought,
@@ -42,6 +42,8 @@ pub enum Ended {
     Panicked,
     /// Another member took its place in the group, or its claim no longer holds.
     Fenced,
+    /// The lease under which it was served has ended.
+    LeaseLost,
     /// Kafka refuses it for good, or the handle broke.
     Failed(Error),
 }
@@ -63,6 +65,7 @@ pub struct AnswerFate {
     number: u64,
     delivered: bool,
     session: Addr<SessionActor>,
+    lease: Lease,
     release: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -70,14 +73,22 @@ impl AnswerFate {
     pub(crate) fn new(
         number: u64,
         session: Addr<SessionActor>,
+        lease: Lease,
         release: impl FnOnce() + Send + 'static,
     ) -> Self {
         Self {
             number,
             delivered: false,
             session,
+            lease,
             release: Some(Box::new(release)),
         }
+    }
+
+    /// Whether the first byte of the answer may be written: to be asked right before that. If it
+    /// may not, the session is another's to serve by now, and is to be asked there.
+    pub fn may_begin(&self) -> bool {
+        self.lease.holds()
     }
 
     /// The answer has been handed over whole.
@@ -338,7 +349,9 @@ impl SessionHandle {
     fn lost(&self) -> Error {
         match self.ended.get() {
             Some(Ended::Panicked) => Error::SessionFailed,
-            Some(Ended::Expired | Ended::Fenced | Ended::Failed(_)) => Error::NotHere,
+            Some(Ended::Expired | Ended::Fenced | Ended::LeaseLost | Ended::Failed(_)) => {
+                Error::NotHere
+            }
             None if !self.actor.connected() => Error::NotHere,
             None => Error::OutcomeUnknown(
                 "a rebalance came before the request was done; ask where the session stands"

@@ -152,6 +152,7 @@ impl Sessions {
             let cause = match ended {
                 Some(Ended::Panicked) => Some("panicked"),
                 Some(Ended::Fenced) => Some("fenced"),
+                Some(Ended::LeaseLost) => Some("lease_lost"),
                 Some(Ended::Failed(_)) => Some("failed"),
                 Some(Ended::Expired) | None => None,
             };

@@ -324,7 +324,7 @@ impl Running {
             Err(_) => tracing::warn!("not all sessions were handed over in time"),
         }
         let retired = guard.retire(until.saturating_duration_since(Instant::now()));
-        tracing::info!(retired = ?retired.await, "the consensus goes on without this node");
+        tracing::info!(retired = ?retired.await, "done with the consensus");
     }
 
     /// Waits until the node cannot go on.

@@ -312,6 +312,9 @@ impl Handler<Ask> for SessionActor {
         if self.phase == Phase::Finished && !ends {
             return ask.refuse(Error::NotHere);
         }
+        if !ends && !self.holds_lease(ctx) {
+            return ask.refuse(Error::NotHere);
+        }
         if self.moving && !ends && ask.is_served() {
             return ask.refuse(Error::Moving);
         }

@@ -11,6 +11,7 @@ use super::actor::{Phase, SessionActor};
 use super::end::leave_group;
 use super::environment::Environment;
 use super::finder::{AGAIN, Finder, Found};
+use super::lease::Lease;
 use super::link::Link;
 use super::ops::{Apply, OpFuture, Urgent, then};
 use crate::authority::{AuthorityError, Standing};
@@ -27,7 +28,11 @@ impl SessionActor {
     pub(super) fn open(&mut self) -> OpFuture {
         let (env, opening) = (self.env.clone(), self.opening.clone());
         let (wake, mode) = (self.wake.clone(), self.mode().clone());
+        let lease = self.lease();
         Box::pin(async move {
+            if !lease.holds() {
+                return end(Ended::LeaseLost);
+            }
             let created = create_link(&env, &opening, &mode, wake).await;
             let link = match created {
                 Ok(link) => link,
@@ -253,11 +258,9 @@ pub(super) async fn create_link(
     mode: &Mode,
     wake: Arc<tokio::sync::Notify>,
 ) -> Result<Arc<Link>, Error> {
-    let manual = matches!(mode, Mode::Assigned { .. });
-    let kind = if manual {
-        HandleKind::Standalone
-    } else {
-        HandleKind::Member(&opening.claim.id)
+    let (kind, manual) = match mode {
+        Mode::Subscribed => (HandleKind::Member(&opening.claim.id), None),
+        Mode::Assigned { .. } => (HandleKind::Standalone, Some(Lease::of(&env.authority))),
     };
     let config = consumer_config(&env.config, &opening.spec, kind);
     let closer = env.closer.clone();

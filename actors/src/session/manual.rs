@@ -81,6 +81,9 @@ impl SessionActor {
                 Ok(points) => points,
                 Err(error) => return refuse(reply, error),
             };
+            if env.authority.lease().is_zero() {
+                return refuse(reply, Error::NoQuorum);
+            }
             // From here on the registry may have the new mode, and the session must come to it.
             when_late.set(WhenLate::GoOn);
             let written = env
@@ -121,6 +124,9 @@ impl SessionActor {
                 actor.intake.clear();
                 actor.drop_group_events();
                 actor.phase = Phase::Joining;
+                if !actor.holds_lease(ctx) {
+                    return drop(reply.send(Err(Error::NotHere)));
+                }
                 // A start that is written as a point needs no commit to survive.
                 let found = Found {
                     uncommitted: Default::default(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request ──► ask.rs ──► actor.rs ──► ops.rs: one at a time
-//!                          │   ▲         join, reset, commit, seek, manual, end
+//!                          │   ▲         join, reset, commit, seek, manual, handover, end
 //!         poll.rs ◄────────┘   │           │ decide with
 //!            │                 │           ▼
 //!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
@@ -26,6 +26,7 @@ mod finder;
 mod handover;
 mod intake;
 mod join;
+mod lease;
 mod link;
 mod manual;
 mod ops;
@@ -56,6 +57,7 @@ pub(crate) use encode::RecordRef;
 pub(crate) use end::leave_group;
 pub(crate) use finder::{Finder, Found};
 pub(crate) use intake::{Intake, Pass, Verdict};
+pub(crate) use lease::Lease;
 pub(crate) use link::{Judged, Link};
 pub(crate) use start::{Restart, restart};
 pub(crate) use state::{Slot, State};

@@ -25,6 +25,10 @@ impl SessionActor {
 
     /// Looks after the handle, the timers and what is owed.
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        if !self.holds_lease(ctx) {
+            return;
+        }
+        self.watch_lease(TICK, ctx);
         self.pump(ctx);
         self.recheck_refusal(ctx);
         self.bound_held();

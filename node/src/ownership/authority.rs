@@ -1,5 +1,7 @@
 //! The registry, as the sessions of this node see it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sluice_actors::{Authority, AuthorityError, HandedOver, Record, Standing};
 use sluice_raft::{Command, Outcome, RegistryHandle, Session, SessionView};
@@ -40,6 +42,12 @@ impl RegistryAuthority {
 
 #[async_trait]
 impl Authority for RegistryAuthority {
+    /// Without end: no node opens a manually assigned session of another yet, so that none can be
+    /// served twice.
+    fn lease(&self) -> Duration {
+        Duration::MAX
+    }
+
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError> {
         // What was handed over under this epoch can only have been used up since, by this very
         // claim: that much a copy that is behind says rightly.
@@ -139,8 +147,6 @@ pub(super) fn record(session: &Session) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use sluice_raft::{Creation, Handover, Move};
     use sluice_types::{CreationStamp, Incarnation, NodeId, SystemClock, Timestamp};
 

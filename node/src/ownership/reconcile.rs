@@ -63,6 +63,8 @@ fn on_event<H: Host>(core: &Arc<Core<H>>, event: SessionEvent) {
         }
         Ended::Panicked => tracing::error!(%consumer_id, %epoch, %group, "session panicked"),
         Ended::Fenced => tracing::warn!(%consumer_id, %epoch, %group, "session was fenced"),
+        // Opened again under another lease: not before the registry can be written again.
+        Ended::LeaseLost => tracing::warn!(%consumer_id, %epoch, %group, "session lost its lease"),
         Ended::Failed(error) => {
             tracing::warn!(%consumer_id, %epoch, %group, %error, "session failed");
         }

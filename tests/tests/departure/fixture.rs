@@ -35,16 +35,28 @@ struct Held {
 }
 
 /// A registry of one session, which answers at once.
-pub(crate) struct Registry(Mutex<Held>);
+pub(crate) struct Registry {
+    held: Mutex<Held>,
+    lease: Mutex<Duration>,
+}
 
 impl Registry {
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap()
+        self.held.lock().unwrap()
+    }
+
+    /// Has the lease of every node last for so long from now on.
+    pub(crate) fn grant(&self, lease: Duration) {
+        *self.lease.lock().unwrap() = lease;
     }
 }
 
 #[async_trait]
 impl Authority for Registry {
+    fn lease(&self) -> Duration {
+        *self.lease.lock().unwrap()
+    }
+
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError> {
         let held = self.held();
         Ok(match held.epoch == claim.epoch {
@@ -110,10 +122,13 @@ impl Fixture {
         };
         Self {
             kafka,
-            registry: Arc::new(Registry(Mutex::new(Held {
-                epoch: Epoch::FIRST,
-                record,
-            }))),
+            registry: Arc::new(Registry {
+                held: Mutex::new(Held {
+                    epoch: Epoch::FIRST,
+                    record,
+                }),
+                lease: Mutex::new(Duration::MAX),
+            }),
             id: ConsumerId::random(),
             stamp: CreationStamp::random(),
             spec: spec(&group, &topic),
@@ -169,10 +184,7 @@ impl Fixture {
         let (registry, metrics) = (self.registry.clone(), prometheus::Registry::new());
         let started = Sessions::start(config, registry, Arc::new(SystemClock), &metrics);
         let (sessions, events) = started.unwrap();
-        Node {
-            sessions,
-            _events: events,
-        }
+        Node { sessions, events }
     }
 
     /// Runs the session on a node, under its present ownership.
@@ -202,8 +214,7 @@ impl Fixture {
 /// A node.
 pub(crate) struct Node {
     pub(crate) sessions: Sessions,
-    /// Not read: that ends of sessions are told to somebody.
-    _events: mpsc::Receiver<SessionEvent>,
+    pub(crate) events: mpsc::Receiver<SessionEvent>,
 }
 
 impl Node {

@@ -25,6 +25,7 @@ use super::term::Term;
 use crate::consensus::{Leading, Proposed, ReadIndex};
 use crate::failover::{Pace, Plan};
 use crate::liveness::{Probe, Timing};
+use crate::placement::Evening;
 use crate::replica::Replica;
 use crate::{Command, NodeAddress};
 
@@ -54,6 +55,7 @@ pub(super) struct Leader {
     pub(super) prober: Arc<dyn Prober>,
     pub(super) timing: Timing,
     pub(super) pace: Pace,
+    pub(super) evening: Evening,
 }
 
 impl Leader {
@@ -63,7 +65,7 @@ impl Leader {
             tracing::info!(term = number, "watching over the nodes");
             let now = self.moments.now();
             let name = self.name.clone();
-            let term = Term::new(number, name, self.timing, self.pace, now);
+            let term = Term::new(number, name, self.timing, self.pace, self.evening, now);
             let office = self.desk.open(term, self.moments.clone());
             tokio::select! {
                 () = self.keep_confirming(&office) => {}

@@ -16,6 +16,7 @@ use crate::failover::Pace;
 use crate::guard::*;
 use crate::liveness::{Probe, Timing};
 use crate::net::links::Network;
+use crate::placement::Evening;
 use crate::registry::tests::{claim, create_on, id, make_assigned};
 use crate::types::Member;
 use crate::{
@@ -51,6 +52,8 @@ pub(super) struct TestHost {
     pub(super) waiting: Mutex<Vec<ConsumerId>>,
     /// Kafka is away for this node alone.
     pub(super) is_without_kafka: AtomicBool,
+    /// In the order in which they may go.
+    pub(super) idlest: Mutex<Vec<ConsumerId>>,
 }
 
 impl Host for TestHost {
@@ -60,6 +63,11 @@ impl Host for TestHost {
 
     fn waiting(&self) -> Vec<ConsumerId> {
         self.waiting.lock().unwrap().clone()
+    }
+
+    fn idlest(&self, most: usize) -> Vec<ConsumerId> {
+        let idlest = self.idlest.lock().unwrap();
+        idlest.iter().take(most).cloned().collect()
     }
 }
 
@@ -198,6 +206,7 @@ impl Nodes {
             }),
             timing: Timing::default(),
             pace: Pace::default(),
+            evening: Evening::default(),
         };
         let guard = Arc::new(Guard::new(consensus.clone(), options));
         let lives = guard.clone();

@@ -31,6 +31,7 @@ mod status;
 mod term;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,6 +91,7 @@ impl Guard {
             timing: self.options.timing,
             pace: self.options.pace,
             evening: self.options.evening,
+            forget_after: self.consensus.timing.forget_after,
         };
         tokio::select! {
             () = leader.run() => {}

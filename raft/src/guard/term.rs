@@ -161,6 +161,11 @@ impl Term {
         }
     }
 
+    /// Whether a majority has followed this leader lately.
+    pub(super) fn has_quorum(&self, now: Moment) -> bool {
+        self.liveness.has_quorum(now)
+    }
+
     /// Whether this incarnation has given a sign of life, and has not ended.
     pub(super) fn hears(&self, node: &NodeId) -> bool {
         self.heard.contains_key(node)

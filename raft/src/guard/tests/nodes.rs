@@ -111,6 +111,7 @@ pub(super) struct Nodes {
     slept: Arc<AtomicU64>,
     walled: Arc<Mutex<HashSet<String>>>,
     attends: bool,
+    timing: crate::Timing,
 }
 
 pub(super) fn address(number: usize) -> String {
@@ -120,6 +121,10 @@ pub(super) fn address(number: usize) -> String {
 impl Nodes {
     /// A cluster of so many nodes, all registered and with leases.
     pub(super) async fn of(size: usize) -> Self {
+        Self::with_timing(size, crate::Timing::default()).await
+    }
+
+    pub(super) async fn with_timing(size: usize, timing: crate::Timing) -> Self {
         let mut nodes = Self {
             network: Network::default(),
             processes: (0..size).map(|_| None).collect(),
@@ -128,6 +133,7 @@ impl Nodes {
             slept: Arc::default(),
             walled: Arc::default(),
             attends: false,
+            timing,
         };
         for number in 0..size {
             nodes.start(number).await;
@@ -177,7 +183,7 @@ impl Nodes {
             member: member(number),
             ordinal: number as u64,
             transport: self.network.of(&address),
-            timing: crate::Timing::default(),
+            timing: self.timing.clone(),
         });
         let consensus = Arc::new(started.await.unwrap());
         self.network.put(&address, &consensus);

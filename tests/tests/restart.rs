@@ -154,6 +154,8 @@ async fn a_seek_and_a_manual_assignment_outlive_the_process() {
 
     let position = node.client().position(&sought).await.expect(200);
     assert_eq!(position["offsets"][&topic]["0"], 7, "{}", position.json);
+    // Unlike the assignment, it waits until the session has its partitions again.
+    node.client().position(&manual).await.expect(200);
     let assignment = node.client().assignment(&manual).await.expect(200);
     assert_eq!(assigned(&assignment, &topic), [1].into());
     for id in [sought, manual] {

@@ -13,6 +13,7 @@ pub mod guard;
 mod handle;
 pub mod lease;
 pub mod liveness;
+mod metrics;
 mod moment;
 mod net;
 pub mod rebalance;

@@ -34,6 +34,6 @@ pub use registry::{
     HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, PartitionCounts, RaftId,
     Registry, Session, SessionState, SessionView, Version,
 };
-pub use store::{Failure, StoreFailed, VolumeError};
+pub use store::{Failure, Space, StoreFailed, VolumeError};
 pub use types::{ClusterId, Member};
 pub use watch::{Changes, SessionWatch};

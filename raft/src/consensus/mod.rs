@@ -35,6 +35,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ use crate::net::server::Server;
 use crate::replica::Replica;
 use crate::store::{Closed, Machine, Volume};
 use crate::types::{Member, Raft};
-use crate::{Failure, RaftId, RegistryHandle, StoreFailed, VolumeError};
+use crate::{Failure, RaftId, RegistryHandle, Space, StoreFailed, VolumeError};
 
 /// Why a member cannot start, or a cluster cannot be formed.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +120,7 @@ pub struct Consensus {
     registry: RegistryHandle,
     pub(crate) replica: Arc<Replica>,
     pub(crate) counts: Arc<Counts>,
+    data_dir: PathBuf,
     member: Member,
     failure: Failure,
     closed: Mutex<Option<Closed>>,
@@ -136,6 +138,7 @@ impl Consensus {
         let config = options.timing.config(options.ordinal)?;
         let counts = Arc::new(Counts::new()?);
         let replica = Arc::new(Replica::new());
+        let data_dir = options.data_dir.clone();
         let (volume, machine) = open(options.data_dir, replica.clone()).await?;
         let identity = Arc::new(Identity::of(volume.log.clone()).await?);
         let peers = Peers::new(options.transport, identity.clone());
@@ -181,6 +184,7 @@ impl Consensus {
             registry: RegistryHandle::replicated(replica.clone(), asking),
             replica,
             counts,
+            data_dir,
             member: options.member,
             failure: volume.failure,
             closed: Mutex::new(Some(volume.closed)),
@@ -207,6 +211,16 @@ impl Consensus {
     /// Tells that the volume has failed: this process has to end.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
+    }
+
+    /// How much room the volume has. Asked now and then, not with each request: it asks the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn space(&self) -> io::Result<Space> {
+        let dir = self.data_dir.clone();
+        let looked = task::spawn_blocking(move || Space::of(&dir)).await;
+        looked.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Whether this member is in a cluster, or has formed one.

@@ -177,6 +177,11 @@ impl Liveness {
         self.grants.has_quorum(now)
     }
 
+    /// How long ago the quorum was asked that confirmed the leadership last.
+    pub fn quorum_age(&self, now: Moment) -> Option<Duration> {
+        self.grants.quorum_age(now)
+    }
+
     /// Whether the process is gone: the stream is broken, and its address refused twice since.
     pub fn is_gone(&self, node: &NodeId) -> bool {
         self.others(node)

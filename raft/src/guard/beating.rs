@@ -140,6 +140,8 @@ impl Guard {
     fn is_asked(&self, moves: Vec<AskedMoveV1>, tells_idlest: bool) {
         self.tells_idlest.store(tells_idlest, Ordering::Relaxed);
         let moves: Vec<AskedMove> = moves.into_iter().map(Into::into).collect();
+        let claims = moves.iter().map(|asked| &asked.claim);
+        self.consensus.counts.asks(claims);
         self.asked.send_if_modified(|asked| {
             let is_news = *asked != moves;
             *asked = moves;

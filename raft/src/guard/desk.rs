@@ -1,6 +1,7 @@
 //! Where a leader takes the signs of life of nodes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sluice_types::NodeId;
 
@@ -68,6 +69,12 @@ impl Desk {
     /// here.
     pub(crate) fn hears(&self, node: &NodeId) -> Option<bool> {
         self.sit(|term, _, _| term.hears(node))
+    }
+
+    /// How long ago a majority was asked that followed this leader; `None` while nobody leads here,
+    /// or has been followed yet.
+    pub(crate) fn quorum_age(&self) -> Option<Duration> {
+        self.sit(|term, _, now| term.quorum_age(now)).flatten()
     }
 
     /// Opens the desk for a term, until the office is dropped.

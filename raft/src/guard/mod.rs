@@ -21,6 +21,7 @@ mod beating;
 mod changes;
 mod clock;
 mod desk;
+mod gauges;
 mod leader;
 mod options;
 mod probe;
@@ -44,6 +45,7 @@ use crate::rebalance::AskedMove;
 pub use changes::NodeChangeError;
 pub use clock::{BootClock, Moments};
 pub(crate) use desk::Desk;
+pub use gauges::Gauges;
 use leader::Leader;
 pub use options::{GuardOptions, Host};
 pub use probe::{Prober, TcpProber};
@@ -92,11 +94,13 @@ impl Guard {
             pace: self.options.pace,
             evening: self.options.evening,
             forget_after: self.consensus.timing.forget_after,
+            counts: self.consensus.counts.clone(),
         };
         tokio::select! {
             () = leader.run() => {}
             () = self.live() => {}
             () = self.keep_modest() => {}
+            () = self.consensus.keep_counting() => {}
         }
     }
 

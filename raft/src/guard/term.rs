@@ -36,6 +36,8 @@ pub(super) struct Term {
     failover: Failover,
     rebalance: Rebalance,
     heard: BTreeMap<NodeId, Heard>,
+    /// Owners that have ended, and when that began to show.
+    ended_at: BTreeMap<NodeId, Moment>,
     /// Probes that have told nothing yet, and when they began.
     probing: BTreeMap<NodeId, Moment>,
 }
@@ -56,6 +58,7 @@ impl Term {
             failover: Failover::new(pace),
             rebalance: Rebalance::new(evening, now),
             heard: BTreeMap::new(),
+            ended_at: BTreeMap::new(),
             probing: BTreeMap::new(),
         }
     }
@@ -108,11 +111,23 @@ impl Term {
     /// Brings the facts up to the time. Several times a second, whatever else goes on.
     pub(super) fn look(&mut self, registry: &Registry, now: Moment) {
         self.liveness.look(registry, now);
+        self.note_ended(registry, now);
         self.heard
             .retain(|node, _| registry.state_of(node) != NodeState::Dead);
         for (node, heard) in &self.heard {
             if now.since(heard.at) >= QUIET {
                 self.liveness.disconnected(node);
+            }
+        }
+    }
+
+    fn note_ended(&mut self, registry: &Registry, now: Moment) {
+        let is_left = |owner: &NodeId| registry.count_of(owner) > 0;
+        self.ended_at.retain(|owner, _| is_left(owner));
+        for owner in registry.ended_owners() {
+            if !self.ended_at.contains_key(owner) {
+                let heard = self.heard.get(owner).map(|heard| heard.at);
+                self.ended_at.insert(owner.clone(), heard.unwrap_or(now));
             }
         }
     }
@@ -164,6 +179,17 @@ impl Term {
     /// Whether a majority has followed this leader lately.
     pub(super) fn has_quorum(&self, now: Moment) -> bool {
         self.liveness.has_quorum(now)
+    }
+
+    /// How long ago the quorum was asked that confirmed the term last.
+    pub(super) fn quorum_age(&self, now: Moment) -> Option<Duration> {
+        self.liveness.quorum_age(now)
+    }
+
+    /// Since when the sessions of an owner that has ended have been without one: its last sign of
+    /// life, if this leader has had any.
+    pub(super) fn ended_at(&self, owner: &NodeId) -> Option<Moment> {
+        self.ended_at.get(owner).copied()
     }
 
     /// Whether this incarnation has given a sign of life, and has not ended.
@@ -275,6 +301,21 @@ mod tests {
         assert_eq!(led.plan(11_360).probe, [node("a")]);
         led.term.probed(&node("a"), Probe::Refused, at(11_370));
         assert_eq!(led.plan(11_380).deaths.len(), 1);
+    }
+
+    #[test]
+    fn sessions_are_without_an_owner_since_its_last_sign_of_life() {
+        let mut led = Led::new();
+        led.registry.apply(create_on(node("a"), "c", 1));
+        led.hear_at(10_250, &["l", "a", "b"]);
+        led.plan(10_300);
+        assert_eq!(led.term.ended_at(&node("a")), None);
+        let dead = crate::registry::tests::change_node(node("a"), 0, NodeState::Dead);
+        led.registry.apply(dead);
+        for now in [11_000, 11_050] {
+            led.plan(now);
+            assert_eq!(led.term.ended_at(&node("a")), Some(at(10_250)));
+        }
     }
 
     #[test]

@@ -76,6 +76,9 @@ async fn a_node_that_has_less_than_its_share_is_given_some_and_then_they_rest() 
         let epoch = session.map(|session| session.epoch);
         assert!(epoch <= Some(sluice_types::Epoch::FIRST.next()), "{name}");
     }
+    let counted = [full, other].map(|n| nodes.of_number(n).consensus.counts.moved("rebalance"));
+    let third = 3 - full - other;
+    assert_eq!(counted.iter().sum::<u64>(), rest[third] as u64);
     for task in obedient {
         task.abort();
     }

@@ -7,6 +7,7 @@ mod changing;
 mod evening;
 mod failing;
 mod handing_over;
+mod measuring;
 mod nodes;
 mod quorum;
 mod retiring;

@@ -38,7 +38,7 @@ use std::time::Duration;
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
 use sluice_raft::rebalance::AskedMove;
 use sluice_raft::{NodeState, RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, Epoch, GroupId, SessionSpec};
+use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
 use tokio::sync::{mpsc, watch};
 
 use self::core::Core;
@@ -270,6 +270,18 @@ impl<H: Host> Ownership<H> {
             if changed.await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Waits until this run of a node has ended, as far as this node knows.
+    pub async fn dead(&self, node: &NodeId) {
+        let mut changes = self.core.registry.changes();
+        loop {
+            let known = self.core.registry.node(&node.name);
+            if !known.is_some_and(|known| known.id == *node && known.state != NodeState::Dead) {
+                return;
+            }
+            changes.changed().await;
         }
     }
 

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::error::{InitializeError, RaftError};
+use openraft::storage::RaftLogStorage;
 use tokio::sync::Mutex;
 use tokio::task;
 use tokio::time::Instant;
@@ -58,8 +59,8 @@ use crate::metrics::Counts;
 use crate::net::Peers;
 use crate::net::server::Server;
 use crate::replica::Replica;
-use crate::store::{Closed, Machine, Volume};
-use crate::types::{Member, Raft};
+use crate::store::{Closed, LogStore, Machine, Volume};
+use crate::types::{Member, Raft, StorageError, Vote};
 use crate::{Failure, RaftId, RegistryHandle, Space, StoreFailed, VolumeError};
 
 /// Why a member cannot start, or a cluster cannot be formed.
@@ -143,15 +144,15 @@ impl Consensus {
         let identity = Arc::new(Identity::of(volume.log.clone()).await?);
         let peers = Peers::new(options.transport, identity.clone());
         let raft_id = identity.raft_id();
-        let raft = Raft::new(
-            raft_id,
-            Arc::new(config),
-            peers.clone(),
-            volume.log,
-            machine,
-        )
-        .await;
+        let mut log = volume.log;
+        let has_led = resign(&mut log, raft_id).await?;
+        let raft = Raft::new(raft_id, Arc::new(config), peers.clone(), log, machine).await;
         let raft = raft.map_err(|error| StartError::Stopped(error.to_string()))?;
+        if has_led {
+            // It is missed already. Where others have not missed it yet, they refuse.
+            let stands = raft.trigger().elect().await;
+            stands.map_err(|error| StartError::Stopped(error.to_string()))?;
+        }
         tracing::info!(%raft_id, cluster = ?identity.cluster(), "consensus started");
         let leading = Leading::new(raft.clone(), &options.timing);
         let asking = Asking::new(
@@ -334,6 +335,27 @@ impl fmt::Debug for Consensus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.status().fmt(f)
     }
+}
+
+/// Makes a member that led when its process ended a follower; returns whether it did.
+///
+/// openraft would have it lead on, in the same term. It does not know how far that term's entries
+/// were committed, for the mark of that is written later than they are, and it has no entry of its
+/// own life from which to tell: it would take an old state for the present one and call sessions
+/// unknown that were made since. A new term begins with such an entry.
+async fn resign(log: &mut LogStore, raft_id: RaftId) -> Result<bool, StartError> {
+    let stopped = |error: StorageError| StartError::Stopped(error.to_string());
+    let Some(vote) = log.read_vote().await.map_err(stopped)? else {
+        return Ok(false);
+    };
+    let leader = vote.leader_id();
+    if !vote.is_committed() || leader.voted_for() != Some(raft_id) {
+        return Ok(false);
+    }
+    // Still its own vote of that term: it gives no other one in it.
+    let candidate = Vote::new(leader.term, raft_id);
+    log.save_vote(&candidate).await.map_err(stopped)?;
+    Ok(true)
 }
 
 /// Opens the volume where it may block.

@@ -20,6 +20,7 @@ use crate::cluster::{Introduction, Seat};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
+use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
 use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
 use crate::sight::Sight;
@@ -189,6 +190,7 @@ impl App {
             peers,
             badge,
             membership: seat.membership(),
+            nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),
             fates: Fates::default(),

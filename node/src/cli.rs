@@ -9,7 +9,7 @@ use sluice_actors::EmbeddedBroker;
 use crate::app::{App, Options};
 use crate::config::{Config, Env, Flags, Mistakes};
 use crate::failure::Failure;
-use crate::{dev, shutdown, telemetry};
+use crate::{dev, shutdown, status, telemetry};
 
 /// The configuration or the command line is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -37,6 +37,8 @@ enum Command {
     Serve(Serve),
     /// Runs a node with an embedded broker and sample records, for trying things out
     Dev(dev::Args),
+    /// Shows the nodes of the cluster
+    Status(status::Args),
     /// Looks at a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -90,6 +92,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
             }
         }
         Command::Dev(args) => dev(&args, env),
+        // What it says is for the terminal, not for a log.
+        Command::Status(args) => on_runtime(status::run(&args)),
         Command::Config(ConfigCommand::Check { file }) => {
             match load(Some(&file), env, &Flags::default()) {
                 Ok(_) => {
@@ -130,6 +134,10 @@ fn wrong(mistakes: &Mistakes) -> ExitCode {
 
 fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {
     telemetry::init(env);
+    on_runtime(work)
+}
+
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -141,7 +149,7 @@ fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {
             code
         }
         Err(error) => {
-            tracing::error!(%error, "the runtime cannot start");
+            eprintln!("the runtime cannot start: {error}");
             ExitCode::from(EXIT_INTERNAL)
         }
     }

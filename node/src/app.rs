@@ -350,7 +350,10 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
 }
 
 /// Where other nodes find this one.
-fn advertised(config: &Config, bound: Option<SocketAddr>) -> Result<NodeAddress, StartError> {
+pub(crate) fn advertised(
+    config: &Config,
+    bound: Option<SocketAddr>,
+) -> Result<NodeAddress, StartError> {
     let name = &config.cluster.name;
     let address = match (&config.cluster.advertise, bound) {
         (Some(advertised), _) => advertised.to_string(),

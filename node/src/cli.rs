@@ -9,7 +9,7 @@ use sluice_actors::EmbeddedBroker;
 use crate::app::{App, Options};
 use crate::config::{Config, Env, Flags, Mistakes};
 use crate::failure::Failure;
-use crate::{dev, shutdown, status, telemetry};
+use crate::{dev, recover, shutdown, status, telemetry};
 
 /// The configuration or the command line is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -39,6 +39,8 @@ enum Command {
     Dev(dev::Args),
     /// Shows the nodes of the cluster
     Status(status::Args),
+    /// Makes a new cluster out of one node, after a majority was lost
+    Recover(recover::Args),
     /// Looks at a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,6 +87,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
                 http_bind: serve.http,
                 admin_bind: serve.admin,
                 bootstrap_servers: serve.kafka,
+                data_dir: None,
             };
             match load(serve.config.as_deref(), env, &flags) {
                 Ok(config) => block_on(env, self::serve(config)),
@@ -92,8 +95,12 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
             }
         }
         Command::Dev(args) => dev(&args, env),
-        // What it says is for the terminal, not for a log.
+        // What these say is for the terminal, not for a log.
         Command::Status(args) => on_runtime(status::run(&args)),
+        Command::Recover(args) => match load(args.config.as_deref(), env, &args.flags()) {
+            Ok(config) => on_runtime(recover::run(&args, &config)),
+            Err(code) => code,
+        },
         Command::Config(ConfigCommand::Check { file }) => {
             match load(Some(&file), env, &Flags::default()) {
                 Ok(_) => {

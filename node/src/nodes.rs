@@ -48,6 +48,7 @@ impl Nodes {
         let alone = |node: Node| NodeReport {
             role: Some(Role::Leader),
             sessions: self.registry.owned_by(&node.id).len(),
+            is_ready: None,
             applied: None,
             lease: None,
             node,

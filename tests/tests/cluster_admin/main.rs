@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod nodes;
+mod recovery;
 mod status;
 
 use std::time::Duration;

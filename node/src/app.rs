@@ -21,6 +21,7 @@ use crate::cluster::{Introduction, Membership, Seat};
 use crate::config::{Config, Drain};
 use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
+use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
 use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
 use crate::sight::Sight;
@@ -195,6 +196,7 @@ impl App {
             peers,
             badge,
             membership: seat.membership(),
+            nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),
             fates: Fates::default(),
@@ -348,7 +350,10 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
 }
 
 /// Where other nodes find this one.
-fn advertised(config: &Config, bound: Option<SocketAddr>) -> Result<NodeAddress, StartError> {
+pub(crate) fn advertised(
+    config: &Config,
+    bound: Option<SocketAddr>,
+) -> Result<NodeAddress, StartError> {
     let name = &config.cluster.name;
     let address = match (&config.cluster.advertise, bound) {
         (Some(advertised), _) => advertised.to_string(),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -76,12 +77,14 @@ class Node:
 
 
 class Cluster:
-    """Kafka and three nodes."""
+    """Kafka and nodes, three of them to begin with."""
 
     def __init__(self, folder, programs, cleanup):
         self.folder, self.programs, self.cleanup = folder, programs, cleanup
         self.bootstrap = f"127.0.0.1:{free_port()}"
         self.nodes = [Node(number) for number in range(3)]
+        # The same for nodes that come later.
+        self.peers = ",".join(f"127.0.0.1:{node.internal}" for node in self.nodes)
 
     def start(self, topics):
         say("starting Kafka")
@@ -104,7 +107,7 @@ class Cluster:
             "SLUICE_ADMIN__BIND": f"127.0.0.1:{node.admin}",
             "SLUICE_CLUSTER__NAME": node.name,
             "SLUICE_CLUSTER__BIND": f"127.0.0.1:{node.internal}",
-            "SLUICE_CLUSTER__PEERS": ",".join(f"127.0.0.1:{n.internal}" for n in self.nodes),
+            "SLUICE_CLUSTER__PEERS": self.peers,
             "SLUICE_CLUSTER__DATA_DIR": str(self.folder / node.name),
             "SLUICE_CLUSTER__SECRET": "of-a-check",
         })
@@ -183,6 +186,22 @@ def get(url):
             return json.load(answer)
     except (OSError, ValueError):
         return None
+
+
+def ask(node, method, path, body=None, seconds=40):
+    """Status and body of an answer of a node. A connection that breaks is a failure."""
+    text = json.dumps(body).encode() if body is not None else None
+    headers = {"Content-Type": "application/json"} if text else {}
+    url = f"http://127.0.0.1:{node.http}{path}"
+    request = urllib.request.Request(url, text, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            content = answer.read()
+            return answer.status, json.loads(content) if content else None
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        raise Failure(f"{node.name}: {method} {path}: {error}") from None
 
 
 def free_port():

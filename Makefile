@@ -57,8 +57,8 @@ scale: ## nodes come, and go several at a time, as `kubectl scale` does it
 	.ci/check-scale
 
 # The tools of the checks, each at the version that .ci/tools says.
-$(TOOLS)/go: .ci/tools/go.mod .ci/tools/go.sum
-	cd .ci/tools && go build -o $(CURDIR)/$(TOOLS)/bin/ tool
+$(TOOLS)/go: .ci/tools/go.mod .ci/tools/go.sum .ci/tools/extensions/main.go
+	cd .ci/tools && go build -o $(CURDIR)/$(TOOLS)/bin/ tool ./extensions
 	touch $@
 
 $(TOOLS)/python: .ci/tools/requirements.txt

@@ -152,6 +152,7 @@ impl Sessions {
             let cause = match ended {
                 Some(Ended::Panicked) => Some("panicked"),
                 Some(Ended::Fenced) => Some("fenced"),
+                Some(Ended::LeaseLost) => Some("lease_lost"),
                 Some(Ended::Failed(_)) => Some("failed"),
                 Some(Ended::Expired) | None => None,
             };
@@ -203,16 +204,17 @@ impl Sessions {
         backlog
     }
 
-    /// Drops every session that runs here without a word to its group, and without a commit: this
-    /// node no longer owns any. Others can be opened afterwards. Returns how many handles were not
-    /// closed by the deadline.
+    /// Ends every session that runs now, because this process has lost its right to run them: the
+    /// incarnation under which it owned them has ended. Nothing is committed or answered any more,
+    /// whoever waits gets [`Error::NotHere`], and the members stay in their groups, for whoever
+    /// opens the sessions next. That may be this process again: sessions are opened as before.
+    ///
+    /// Returns how many had not ended by the deadline. Their handles are closed behind that.
     pub async fn abandon_all(&self, deadline: Deadline) -> usize {
         let sessions: Vec<SessionHandle> = self.running().values().cloned().collect();
-        let dropped = sessions
-            .iter()
-            .map(|session| session.depart(Departure::Stay, deadline));
-        join_all(dropped).await;
-        self.0.env.closer.drained(deadline.instant()).await
+        let abandoning = sessions.iter().map(|session| session.abandon(deadline));
+        let ended = join_all(abandoning).await;
+        ended.into_iter().filter(|ended| !ended).count()
     }
 
     /// Stops every session: answers its poll, commits what auto-commit owes, lets its member

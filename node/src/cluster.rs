@@ -9,21 +9,24 @@
 //! ```
 //! Without a `data_dir` there is a registry of this process alone, which ends with it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sluice_raft::guard::{BootClock, Guard, GuardOptions, Phase, TcpProber};
 use sluice_raft::{
     Consensus, Member, NodeAddress, Options, RaftId, Registration, RegistryHandle, Timing, Version,
     failover, liveness,
 };
-use sluice_types::{Clock, Incarnation, NodeId, NodeName};
+use sluice_types::{Clock, ConsumerId, Incarnation, NodeId, NodeName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::ownership::Places;
 use crate::sight::Sight;
 
 /// What a node says of itself.
@@ -221,6 +224,13 @@ impl Seat {
         if let Some(membership) = &self.membership {
             membership.consensus.shutdown().await;
         }
+    }
+}
+
+#[async_trait]
+impl Places for Guard {
+    async fn destinations(&self, sessions: &[ConsumerId]) -> BTreeMap<ConsumerId, NodeId> {
+        Self::destinations(self, sessions).await
     }
 }
 

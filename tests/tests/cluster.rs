@@ -32,6 +32,7 @@ impl Cluster {
                 .env("SLUICE_CLUSTER__PEERS", peers.join(","))
                 .env("SLUICE_CLUSTER__DATA_DIR", "registry")
                 .env("SLUICE_CLUSTER__SECRET", "only-the-nodes-know")
+                .env("SLUICE_DRAIN__LINGER", "1s")
                 .env("SLUICE_LOG", "info,sluice_node=debug,openraft=off")
                 .start()
                 .await
@@ -241,6 +242,38 @@ async fn a_session_goes_on_at_another_node_when_its_owner_is_killed() {
     println!("answered {:?} after the kill", killed.elapsed());
     let described = client.get(&id).await.expect(200);
     assert_ne!(described["owner"], "sluice-2");
+    client.delete(&id).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_hands_its_sessions_over_with_exact_positions() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::start(kafka).await;
+    let topic = topic_with(kafka, 2, 60).await;
+    let client = cluster.nodes[0].client();
+    let id = session_on(&cluster, 2, &topic).await;
+    let first = client.consume(&id, json!({"max_records": 10, "timeout_ms": 10_000}));
+    let first = first.await.expect(200);
+    let before = client.position(&id).await.expect(200);
+    cluster.nodes[2].sigterm();
+    let began = Instant::now();
+    eventually(DEADLINE, "the session has moved", async || {
+        client.get(&id).await.expect(200)["owner"] != "sluice-2"
+    })
+    .await;
+    let after = client.position(&id).await.expect(200);
+    println!("moved in {:?}", began.elapsed());
+    assert_eq!(after["offsets"], before["offsets"], "nothing was committed");
+    assert_eq!(
+        after["generation"], first["generation"],
+        "the group has noticed nothing"
+    );
+    // It is there for others a while yet, then it ends.
+    let late = cluster.nodes[2].client().position(&id).await.expect(200);
+    assert_eq!(late["offsets"], after["offsets"]);
+    let status = cluster.nodes[2].wait_exit(DEADLINE).await.unwrap();
+    assert!(status.success(), "{status}");
+    println!("stopped in {:?}", began.elapsed());
     client.delete(&id).await.expect(204);
 }
 

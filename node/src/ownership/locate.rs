@@ -40,8 +40,34 @@ where
         let located = locate(core, id, deadline, hop, ended.as_ref()).await?;
         match call(located.running.clone()).await {
             Err(sluice_actors::Error::NotHere) => ended = Some(located.running.claim().clone()),
+            Err(sluice_actors::Error::Moving) => moved(core, &located.session, deadline).await?,
             other => return Ok(other?),
         }
+    }
+}
+
+/// Waits until a session that is being handed over may have moved, or may go on here.
+pub(super) async fn moved<H: Host>(
+    core: &Core<H>,
+    moving: &SessionView,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let _waits = core.waiting.begin(&moving.id);
+    let mut changes = core.registry.watch(&moving.id);
+    let mut turns = core.turns();
+    if changes
+        .current()
+        .is_none_or(|now| now.epoch != moving.epoch)
+    {
+        return Ok(());
+    }
+    tokio::select! {
+        () = changes.changed() => Ok(()),
+        // The handover holds the session: its end is a turn.
+        _ = turns.changed() => Ok(()),
+        () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
+        () = core.stopped() => Err(Error::ShuttingDown),
+        () = tokio::time::sleep_until(deadline.instant()) => Err(Error::OwnerUnavailable),
     }
 }
 

@@ -18,6 +18,7 @@ mod backoff;
 mod core;
 mod end;
 mod error;
+mod handover;
 mod hop;
 mod host;
 mod locate;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
-use sluice_raft::{RegistryHandle, SessionView};
+use sluice_raft::{NodeState, RegistryHandle, SessionView};
 use sluice_types::{Clock, ConsumerId, Epoch, GroupId, SessionSpec};
 use tokio::sync::mpsc;
 
@@ -43,6 +44,7 @@ use self::core::Core;
 use self::host::{Host, Running};
 pub use authority::RegistryAuthority;
 pub use error::Error;
+pub use handover::Places;
 pub use hop::{Hop, Owner};
 
 use crate::identity::Identity;
@@ -198,12 +200,14 @@ impl<H: Host> Ownership<H> {
             None => Ok(None),
         };
         match snapshot {
-            Err(sluice_actors::Error::NotHere | sluice_actors::Error::SessionFailed) => {
-                Ok(Described {
-                    view,
-                    snapshot: None,
-                })
-            }
+            Err(
+                sluice_actors::Error::NotHere
+                | sluice_actors::Error::SessionFailed
+                | sluice_actors::Error::Moving,
+            ) => Ok(Described {
+                view,
+                snapshot: None,
+            }),
             other => Ok(Described {
                 view,
                 snapshot: other?,
@@ -214,6 +218,35 @@ impl<H: Host> Ownership<H> {
     /// Some sessions that requests wait for at this node, whoever owns them; `most` at most.
     pub fn waiting(&self, most: usize) -> Vec<ConsumerId> {
         self.core.waiting.some(most)
+    }
+
+    /// Hands the sessions of this node over to others whenever the registry says that it drains.
+    /// Goes on until the node stops.
+    pub fn hand_over_to(&self, places: Arc<dyn Places>) {
+        let span = tracing::info_span!("drain", node = %self.core.identity.name());
+        let handing_over = handover::run(self.core.clone(), places);
+        self.core.spawn(span, handing_over);
+    }
+
+    /// Waits until this node, which drains, owns nothing any more, or no other node takes anything.
+    pub async fn drained(&self) {
+        let mut changes = self.core.registry.changes();
+        while self.has_takers() && !self.owns_nothing() {
+            changes.changed().await;
+        }
+    }
+
+    /// Whether there is another node that takes sessions.
+    pub fn has_takers(&self) -> bool {
+        let nodes = self.core.registry.nodes();
+        nodes
+            .iter()
+            .any(|node| node.state == NodeState::Alive && !self.core.identity.is(&node.id))
+    }
+
+    fn owns_nothing(&self) -> bool {
+        let node = self.core.identity.node();
+        self.core.registry.owned_by(&node).is_empty()
     }
 
     /// Drops all that runs here, without a word to the groups: the incarnation that owned it has
@@ -262,7 +295,11 @@ impl<H: Host> Ownership<H> {
         let _ = tokio::time::timeout(while_ending, self.core.settled()).await;
         // Sessions that outlive this process keep their members, for whoever opens them next.
         let departure = match self.core.registry.is_durable() {
-            true => Departure::Stay,
+            true => {
+                let half = Deadline::after(deadline.remaining() / 2);
+                handover::leave_all(&self.core, half).await;
+                Departure::Stay
+            }
             false => Departure::Leave,
         };
         let open = self.core.host.shutdown(departure, deadline).await;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::end::{self, LEAVE_WITHIN};
 use super::host::{Host, Running};
-use super::plan::{Plan, plan};
+use super::plan::{Ownership, Plan, plan};
 
 /// How long the loop sleeps when nothing happens.
 const SLOWEST: Duration = Duration::from_secs(5);
@@ -58,11 +58,13 @@ fn on_event<H: Host>(core: &Arc<Core<H>>, event: SessionEvent) {
     match ended {
         Ended::Expired => {
             tracing::info!(%consumer_id, %epoch, %group, "session expired");
-            end::spawn(core, session);
+            end::spawn_expiry(core, session);
             return;
         }
         Ended::Panicked => tracing::error!(%consumer_id, %epoch, %group, "session panicked"),
         Ended::Fenced => tracing::warn!(%consumer_id, %epoch, %group, "session was fenced"),
+        // Opened again under another lease: not before the registry can be written again.
+        Ended::LeaseLost => tracing::warn!(%consumer_id, %epoch, %group, "session lost its lease"),
         Ended::Failed(error) => {
             tracing::warn!(%consumer_id, %epoch, %group, %error, "session failed");
         }
@@ -82,6 +84,7 @@ async fn reconcile<H: Host>(core: &Arc<Core<H>>, has_lease: bool) -> Option<Inst
         expire,
         leave,
         evict,
+        let_go,
         wake,
     } = look(core);
     if has_lease {
@@ -92,7 +95,7 @@ async fn reconcile<H: Host>(core: &Arc<Core<H>>, has_lease: bool) -> Option<Inst
     }
     for session in expire {
         tracing::info!(consumer_id = %session.id, epoch = %session.epoch, "failing session expired");
-        end::spawn(core, session);
+        end::spawn_expiry(core, session);
     }
     for session in leave {
         end::spawn_leave(core, session);
@@ -108,6 +111,16 @@ async fn reconcile<H: Host>(core: &Arc<Core<H>>, has_lease: bool) -> Option<Inst
             stray.leave(Deadline::after(LEAVE_WITHIN)).await
         });
     }
+    for claim in let_go {
+        let Some(former) = core.host.get(&claim.id).filter(|s| *s.claim() == claim) else {
+            continue;
+        };
+        tracing::info!(consumer_id = %claim.id, epoch = %claim.epoch, "letting go of a session that another node has");
+        let span = tracing::info_span!("let_go", consumer_id = %claim.id);
+        core.spawn(span, async move {
+            former.stay_behind(Deadline::after(LEAVE_WITHIN)).await
+        });
+    }
     wake
 }
 
@@ -116,8 +129,14 @@ fn look<H: Host>(core: &Core<H>) -> Plan {
     let mut supervision = core.supervision();
     let running = core.host.claims();
     let ours = core.registry.owned_by(&core.identity.node());
-    let is_known = |id: &_| core.registry.lookup(id).is_some();
-    plan(&ours, &running, is_known, &mut supervision, Instant::now())
+    let owner = |id: &_| {
+        let session = core.registry.lookup(id)?;
+        Some(match core.is_ours(&session) {
+            true => Ownership::Ours,
+            false => Ownership::Other(session.stamp, session.epoch),
+        })
+    };
+    plan(&ours, &running, owner, &mut supervision, Instant::now())
 }
 
 fn open<H: Host>(core: &Core<H>, session: &SessionView) {

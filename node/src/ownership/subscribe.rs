@@ -13,7 +13,7 @@ use tracing::Span;
 use super::core::{Core, Hold, Subscribing};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
-use super::locate::{Located, locate};
+use super::locate::{Located, locate, moved};
 use super::{Error, Hop, Owner, Subscribed};
 
 /// Longest wait for the group to give a session its partitions.
@@ -177,6 +177,9 @@ impl<H: Host> Call<H> {
                 Ok(assignment) => return Ok(Some(subscribed(session, assignment))),
                 Err(sluice_actors::Error::NotHere) => {
                     ended = Some(located.running.claim().clone());
+                }
+                Err(sluice_actors::Error::Moving) => {
+                    moved(&self.core, &located.session, self.deadline).await?;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sluice_actors::{
-    Assignment, Deadline, Departure, Ended, Error, Opening, SessionEvent, Snapshot, SnapshotState,
+    Assignment, Deadline, Departure, Ended, Error, HandedOver, Opening, SessionEvent, Snapshot,
+    SnapshotState,
 };
 use sluice_types::{
     Claim, ConsumerId, Mode, Offsets, PartitionMap, Partitions, SessionSpec, Timestamp, TopicName,
@@ -22,6 +23,9 @@ pub(super) enum Done {
     Finished,
     Left,
     Abandoned,
+    HandedOver,
+    Resumed,
+    StayedBehind,
 }
 
 /// How sessions behave from when they are opened on.
@@ -32,6 +36,7 @@ pub(super) struct Manner {
     pub(super) panics_after: Option<Duration>,
     pub(super) leaves_after: Duration,
     pub(super) ends_after: Duration,
+    pub(super) hands_over_after: Duration,
     pub(super) limit: usize,
 }
 
@@ -43,6 +48,7 @@ impl Default for Manner {
             panics_after: None,
             leaves_after: Duration::from_millis(5),
             ends_after: Duration::ZERO,
+            hands_over_after: Duration::from_millis(20),
             limit: 100,
         }
     }
@@ -144,6 +150,14 @@ impl Fake {
         let session = self.state().running.remove(id)?;
         session.ended.send_replace(Some(failed));
         Some(session.claim)
+    }
+
+    /// Hands the session over from now on, or has it serve again.
+    pub(super) fn hand_over(&self, id: &ConsumerId, is_moving: bool) {
+        let session = self.get(id).unwrap();
+        session
+            .ended
+            .send_replace(is_moving.then_some(Error::Moving));
     }
 
     fn log(&self, done: Done, claim: &Claim) {
@@ -279,6 +293,26 @@ impl Running for FakeSession {
             idle: Duration::ZERO,
             created_at: self.created_at,
         })
+    }
+
+    async fn hand_over(&self, _deadline: Deadline) -> Result<Option<HandedOver>, Error> {
+        self.ended.send_replace(Some(Error::Moving));
+        tokio::time::sleep(self.manner.hands_over_after).await;
+        self.host.log(Done::HandedOver, &self.claim);
+        Ok(Some(HandedOver {
+            points: PartitionMap::new(),
+            idle: Duration::from_secs(4),
+        }))
+    }
+
+    fn resume(&self) {
+        self.ended.send_replace(None);
+        self.host.log(Done::Resumed, &self.claim);
+    }
+
+    async fn stay_behind(&self, _deadline: Deadline) -> bool {
+        self.host.log(Done::StayedBehind, &self.claim);
+        self.host.vanish(&self.claim.id, Error::NotHere).is_some()
     }
 
     async fn finish(&self, _deadline: Deadline) {

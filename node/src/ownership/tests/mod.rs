@@ -4,6 +4,8 @@ mod beginning;
 mod ending;
 mod failing;
 mod fake;
+mod giving;
+mod moving;
 mod standing;
 mod whole;
 

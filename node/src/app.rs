@@ -186,8 +186,7 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
-        let asked = ownership.clone();
-        sight.show_waiting(move |most| asked.waiting(most));
+        sight.show(ownership.clone());
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -239,7 +238,8 @@ impl App {
             async move { ownership.abandon(Deadline::after(CLOSE_HANDLE)).await }
         });
         if let Some(Membership { guard, .. }) = seat.membership() {
-            ownership.hand_over_to(guard);
+            let asked = guard.asked_moves();
+            ownership.hand_over_to(guard, asked);
         }
         let watcher = sessions.clone();
         let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });

@@ -15,6 +15,7 @@ pub mod lease;
 pub mod liveness;
 mod moment;
 mod net;
+pub mod rebalance;
 mod registry;
 mod replica;
 mod store;

@@ -203,6 +203,11 @@ impl Liveness {
         self.nodes.get(node).is_none_or(|facts| facts.is_ready)
     }
 
+    /// Whether signs of life come from the node.
+    pub fn is_connected(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|facts| facts.is_connected)
+    }
+
     /// When the last lease that an ended incarnation can hold has run out.
     pub fn lease_end(&self, node: &NodeId) -> Moment {
         self.grants.last_end(node)

@@ -111,7 +111,7 @@ pub struct Consensus {
     pub(crate) desk: Arc<Desk>,
     pub(crate) asking: Asking,
     cluster_name: String,
-    timing: Timing,
+    pub(crate) timing: Timing,
     registry: RegistryHandle,
     pub(crate) replica: Arc<Replica>,
     member: Member,

@@ -41,16 +41,19 @@ impl Desk {
             return not_leader(None);
         }
         let applied = self.replica.applied();
-        let answered =
-            self.sit(|term, registry, now| term.heartbeat(registry, heartbeat, applied, now));
-        match answered {
-            Some(Answer::Granted(lease)) => ResponseV1::Granted {
-                lease: millis(lease),
-            },
-            Some(Answer::NoQuorum) => ResponseV1::NoQuorum,
-            Some(Answer::Ended) => ResponseV1::Ended,
-            None => not_leader(self.leading.leader()),
-        }
+        let node = heartbeat.node.clone();
+        let answered = self.sit(|term, registry, now| {
+            match term.heartbeat(registry, heartbeat, applied, now) {
+                Answer::Granted(lease) => ResponseV1::Granted {
+                    lease: millis(lease),
+                    moves: term.asked_of(&node).into_iter().map(Into::into).collect(),
+                    tells_idlest: term.is_giver(&node),
+                },
+                Answer::NoQuorum => ResponseV1::NoQuorum,
+                Answer::Ended => ResponseV1::Ended,
+            }
+        });
+        answered.unwrap_or_else(|| not_leader(self.leading.leader()))
     }
 
     /// What is known of the nodes.

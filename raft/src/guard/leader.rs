@@ -9,6 +9,7 @@
 //!
 //! With the leadership everything goes that was known and planned.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ use super::clock::Moments;
 use super::desk::{Desk, Office};
 use super::probe::Prober;
 use super::term::Term;
+use super::upkeep;
 use crate::consensus::{Leading, Proposed, ReadIndex};
 use crate::failover::{Pace, Plan};
 use crate::liveness::{Probe, Timing};
+use crate::placement::Evening;
 use crate::replica::Replica;
-use crate::{Command, NodeAddress};
+use crate::{Command, NodeAddress, RaftId};
 
 /// Between two confirmations of the leadership.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
@@ -54,6 +57,9 @@ pub(super) struct Leader {
     pub(super) prober: Arc<dyn Prober>,
     pub(super) timing: Timing,
     pub(super) pace: Pace,
+    pub(super) evening: Evening,
+    /// How long a dead node is remembered.
+    pub(super) forget_after: Duration,
 }
 
 impl Leader {
@@ -63,7 +69,7 @@ impl Leader {
             tracing::info!(term = number, "watching over the nodes");
             let now = self.moments.now();
             let name = self.name.clone();
-            let term = Term::new(number, name, self.timing, self.pace, now);
+            let term = Term::new(number, name, self.timing, self.pace, self.evening, now);
             let office = self.desk.open(term, self.moments.clone());
             tokio::select! {
                 () = self.keep_confirming(&office) => {}
@@ -147,6 +153,7 @@ impl Leader {
     /// Looks, and plans if it is time.
     fn next(&self, office: &Office<'_>, may_plan: bool) -> Steps {
         let at = self.clock.now();
+        let members = self.members();
         let steps = office.with(|term, registry, now| {
             term.look(registry, now);
             if !may_plan {
@@ -157,14 +164,24 @@ impl Leader {
                 let node = registry.node(&id.name)?;
                 Some((id.clone(), node.address.clone()))
             };
-            Steps {
-                probes: plan.probe.iter().filter_map(address).collect(),
-                proposals: proposals(plan),
+            let probes = plan.probe.iter().filter_map(address).collect();
+            let mut proposals = proposals(plan);
+            if proposals.is_empty() && term.has_quorum(now) {
+                proposals = upkeep::due(registry, &members, self.forget_after, at);
             }
+            Steps { probes, proposals }
         });
         let steps = steps.unwrap_or_default();
         steps.proposals.iter().for_each(log);
         steps
+    }
+
+    /// Everyone who takes part in the consensus.
+    fn members(&self) -> BTreeSet<RaftId> {
+        let metrics = self.leading.raft().metrics();
+        let metrics = metrics.borrow();
+        let members = metrics.membership_config.membership().nodes();
+        members.map(|(id, _)| *id).collect()
     }
 
     async fn probe(&self, node: NodeId, address: NodeAddress) -> (NodeId, Probe) {
@@ -215,6 +232,8 @@ fn log(proposal: &Command) {
         Command::Move { moves } => {
             tracing::info!(sessions = moves.len(), "giving sessions new owners");
         }
+        Command::RemoveNode { node, .. } => tracing::info!(%node, "forgetting a dead node"),
+        Command::RaiseVersion { to } => tracing::info!(version = %to, "raising the version"),
         other => tracing::debug!(?other, "proposing"),
     }
 }

@@ -13,8 +13,9 @@
 //!           └──────── renew ──────────┘
 //! ```
 //!
-//! What is decided, and why, stands in [`liveness`](crate::liveness), [`lease`](crate::lease) and
-//! [`failover`](crate::failover), which are pure; here they are given a clock and a network.
+//! What is decided, and why, stands in [`liveness`](crate::liveness), [`lease`](crate::lease),
+//! [`failover`](crate::failover) and [`rebalance`](crate::rebalance), which are pure; here they are
+//! given a clock and a network.
 
 mod beating;
 mod changes;
@@ -30,13 +31,16 @@ mod status;
 mod term;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::Consensus;
+use crate::rebalance::AskedMove;
 pub use changes::NodeChangeError;
 pub use clock::{BootClock, Moments};
 pub(crate) use desk::Desk;
@@ -53,6 +57,9 @@ pub struct Guard {
     consensus: Arc<Consensus>,
     options: GuardOptions,
     standing: watch::Sender<Standing>,
+    asked: watch::Sender<Vec<AskedMove>>,
+    /// Whether the leader wants to be told the idlest sessions.
+    tells_idlest: AtomicBool,
 }
 
 impl Guard {
@@ -63,6 +70,8 @@ impl Guard {
             consensus,
             options,
             standing: watch::Sender::new(standing),
+            asked: watch::Sender::default(),
+            tells_idlest: AtomicBool::new(false),
         }
     }
 
@@ -81,6 +90,8 @@ impl Guard {
             prober: self.options.prober.clone(),
             timing: self.options.timing,
             pace: self.options.pace,
+            evening: self.options.evening,
+            forget_after: self.consensus.timing.forget_after,
         };
         tokio::select! {
             () = leader.run() => {}
@@ -97,6 +108,15 @@ impl Guard {
     /// Follows how this process stands with the cluster. Each grant of a lease is a change too.
     pub fn watch(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    /// Follows which sessions of this node the leader asks to be handed over, so that the nodes are
+    /// about evenly loaded. What is not done stays there, and what need not be done any more goes:
+    /// whoever looks does what is there, each once at a time, and tells nobody how it went.
+    ///
+    /// Few at a time, and none while any node is in trouble.
+    pub fn asked_moves(&self) -> watch::Receiver<Vec<AskedMove>> {
+        self.asked.subscribe()
     }
 
     /// How long the lease of the present incarnation still lasts; zero without one.

@@ -8,6 +8,8 @@ use sluice_types::{ConsumerId, NodeId, NodeName, Timestamp};
 use crate::failover::{Failover, Pace, Plan};
 use crate::liveness::{Answer, Liveness, Probe, Timing};
 use crate::net::frame::{HeartbeatV1, SightingV1};
+use crate::placement::Evening;
+use crate::rebalance::{AskedMove, Rebalance};
 use crate::{Moment, NodeState, Registry};
 
 /// How long no sign of life comes before the stream of them counts as broken: two are missing.
@@ -23,6 +25,7 @@ struct Heard {
     applied: u64,
     lease_end: Moment,
     waiting: Vec<ConsumerId>,
+    idlest: Vec<ConsumerId>,
 }
 
 /// One term of leadership.
@@ -31,6 +34,7 @@ pub(super) struct Term {
     number: u64,
     liveness: Liveness,
     failover: Failover,
+    rebalance: Rebalance,
     heard: BTreeMap<NodeId, Heard>,
     /// Probes that have told nothing yet, and when they began.
     probing: BTreeMap<NodeId, Moment>,
@@ -43,12 +47,14 @@ impl Term {
         leader: NodeName,
         timing: Timing,
         pace: Pace,
+        evening: Evening,
         now: Moment,
     ) -> Self {
         Self {
             number,
             liveness: Liveness::new(leader, timing, now),
             failover: Failover::new(pace),
+            rebalance: Rebalance::new(evening, now),
             heard: BTreeMap::new(),
             probing: BTreeMap::new(),
         }
@@ -72,7 +78,12 @@ impl Term {
         applied: u64,
         now: Moment,
     ) -> Answer {
-        let HeartbeatV1 { node, waiting, .. } = heartbeat;
+        let HeartbeatV1 {
+            node,
+            waiting,
+            idlest,
+            ..
+        } = heartbeat;
         let is_ready = heartbeat.reaches_kafka && heartbeat.applied + NEARLY >= applied;
         let answer = self.liveness.heartbeat(registry, &node, is_ready, now);
         let lease_end = match answer {
@@ -88,6 +99,7 @@ impl Term {
             applied: heartbeat.applied,
             lease_end,
             waiting,
+            idlest,
         };
         self.heard.insert(node, heard);
         answer
@@ -108,7 +120,11 @@ impl Term {
     /// The next steps, right after a [`look`](Self::look), and once those of the plan before have
     /// been done. Its probes begin now.
     pub(super) fn plan(&mut self, registry: &Registry, now: Moment, at: Timestamp) -> Plan {
-        let waiting = self.waiting(registry);
+        let waiting = self.waiting();
+        let heard = &self.heard;
+        let idlest = |node: &NodeId| heard.get(node).map_or(&[][..], |heard| &heard.idlest);
+        self.rebalance
+            .look(registry, &self.liveness, &waiting, idlest, now);
         let mut plan = self
             .failover
             .plan(registry, &self.liveness, &waiting, now, at);
@@ -120,13 +136,20 @@ impl Term {
         plan
     }
 
-    /// The sessions that requests wait for anywhere, if any can be without an owner.
-    fn waiting(&self, registry: &Registry) -> BTreeSet<ConsumerId> {
-        if registry.ended_owners().next().is_none() {
-            return BTreeSet::new();
-        }
+    /// The sessions that requests wait for anywhere.
+    fn waiting(&self) -> BTreeSet<ConsumerId> {
         let waiting = self.heard.values().flat_map(|heard| &heard.waiting);
         waiting.cloned().collect()
+    }
+
+    /// What the node is asked to hand over.
+    pub(super) fn asked_of(&self, node: &NodeId) -> Vec<AskedMove> {
+        self.rebalance.asked_of(node)
+    }
+
+    /// Whether the node is to tell its idlest sessions.
+    pub(super) fn is_giver(&self, node: &NodeId) -> bool {
+        self.rebalance.is_giver(node)
     }
 
     /// A probe has told something. What it told before the node was heard again counts for nothing.
@@ -136,6 +159,11 @@ impl Term {
         if began.is_some_and(|began| heard.is_none_or(|heard| heard < began)) {
             self.liveness.probed(node, Some(told), now);
         }
+    }
+
+    /// Whether a majority has followed this leader lately.
+    pub(super) fn has_quorum(&self, now: Moment) -> bool {
+        self.liveness.has_quorum(now)
     }
 
     /// Whether this incarnation has given a sign of life, and has not ended.
@@ -180,7 +208,7 @@ mod tests {
             let leader = "l".parse().unwrap();
             let (timing, pace) = (Timing::default(), Pace::default());
             let mut led = Self {
-                term: Term::new(1, leader, timing, pace, at(9_000)),
+                term: Term::new(1, leader, timing, pace, Evening::default(), at(9_000)),
                 registry: registry_of(&["l", "a", "b"]),
             };
             led.hear_at(10_000, &["l", "a", "b"]);
@@ -201,6 +229,7 @@ mod tests {
                 reaches_kafka: true,
                 applied: 7,
                 waiting: waiting.iter().map(|name| id(name)).collect(),
+                idlest: Vec::new(),
             };
             let registry = &self.registry;
             self.term.heartbeat(registry, heartbeat, 7, at(now))
@@ -256,6 +285,7 @@ mod tests {
             reaches_kafka: true,
             applied,
             waiting: Vec::new(),
+            idlest: Vec::new(),
         };
         for (applied, is_ready) in [(1_000, false), (9_000, true)] {
             let registry = &led.registry;

@@ -4,6 +4,7 @@
 //! things take is held only against bounds that a busy machine keeps.
 
 mod changing;
+mod evening;
 mod failing;
 mod handing_over;
 mod nodes;

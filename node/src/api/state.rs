@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::cluster::Membership;
 use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
+use crate::nodes::Nodes;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
 
@@ -29,6 +30,8 @@ pub(crate) struct State {
     pub(crate) strangers: Strangers,
     /// This node's part in its cluster, if it keeps its registry on a volume.
     pub(crate) membership: Option<Membership>,
+    /// The cluster's nodes.
+    pub(crate) nodes: Nodes,
     /// Who this process is.
     pub(crate) identity: Identity,
     /// Whether the registry has known this node since it started.
@@ -96,7 +99,7 @@ impl State {
         .unwrap();
         let ownership = Ownership::start(
             identity.clone(),
-            registry,
+            registry.clone(),
             sessions.clone(),
             events,
             Arc::clone(&clock),
@@ -111,6 +114,7 @@ impl State {
             fates: Fates::default(),
             strangers: Strangers::default(),
             membership: None,
+            nodes: Nodes::new(registry.clone(), None),
             identity,
             joined: watch::channel(true).1,
             node: node.name,

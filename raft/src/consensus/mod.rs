@@ -35,6 +35,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,12 +55,13 @@ pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
 
 use crate::guard::Desk;
+use crate::metrics::Counts;
 use crate::net::Peers;
 use crate::net::server::Server;
 use crate::replica::Replica;
 use crate::store::{Closed, LogStore, Machine, Volume};
 use crate::types::{Member, Raft, StorageError, Vote};
-use crate::{Failure, RaftId, RegistryHandle, StoreFailed, VolumeError};
+use crate::{Failure, RaftId, RegistryHandle, Space, StoreFailed, VolumeError};
 
 /// Why a member cannot start, or a cluster cannot be formed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,9 @@ pub enum StartError {
     /// This member is in a cluster already.
     #[error("this member is in a cluster already")]
     Formed,
+    /// A metric cannot be made.
+    #[error("metrics cannot be counted")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// What a member knows of the consensus, which may lag behind.
@@ -112,9 +117,11 @@ pub struct Consensus {
     pub(crate) desk: Arc<Desk>,
     pub(crate) asking: Asking,
     cluster_name: String,
-    timing: Timing,
+    pub(crate) timing: Timing,
     registry: RegistryHandle,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) counts: Arc<Counts>,
+    data_dir: PathBuf,
     member: Member,
     failure: Failure,
     closed: Mutex<Option<Closed>>,
@@ -130,7 +137,9 @@ impl Consensus {
     /// [`StartError`]; nothing runs then.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let config = options.timing.config(options.ordinal)?;
+        let counts = Arc::new(Counts::new()?);
         let replica = Arc::new(Replica::new());
+        let data_dir = options.data_dir.clone();
         let (volume, machine) = open(options.data_dir, replica.clone()).await?;
         let identity = Arc::new(Identity::of(volume.log.clone()).await?);
         let peers = Peers::new(options.transport, identity.clone());
@@ -151,6 +160,7 @@ impl Consensus {
             peers.clone(),
             replica.clone(),
             &options.timing,
+            counts.clone(),
         );
         let name = options.cluster_name.clone();
         let member = options.member.clone();
@@ -174,6 +184,8 @@ impl Consensus {
             timing: options.timing,
             registry: RegistryHandle::replicated(replica.clone(), asking),
             replica,
+            counts,
+            data_dir,
             member: options.member,
             failure: volume.failure,
             closed: Mutex::new(Some(volume.closed)),
@@ -200,6 +212,16 @@ impl Consensus {
     /// Tells that the volume has failed: this process has to end.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
+    }
+
+    /// How much room the volume has. Asked now and then, not with each request: it asks the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn space(&self) -> io::Result<Space> {
+        let dir = self.data_dir.clone();
+        let looked = task::spawn_blocking(move || Space::of(&dir)).await;
+        looked.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Whether this member is in a cluster, or has formed one.
@@ -264,6 +286,35 @@ impl Consensus {
             snapshot: metrics.snapshot.map(|id| id.index),
             members: members.map(|(id, member)| (*id, member.clone())).collect(),
             voters: membership.voter_ids().collect(),
+        }
+    }
+
+    /// The last entry of this member's log, by index; 0 without any.
+    pub(crate) fn last_log(&self) -> u64 {
+        let metrics = self.raft.metrics();
+        metrics.borrow().last_log_index.unwrap_or(0)
+    }
+
+    /// Counts the leaders and the snapshots that come, until the consensus has stopped.
+    pub(crate) async fn keep_counting(&self) {
+        let mut metrics = self.raft.metrics();
+        let (mut leader, mut snapshot) = (None, metrics.borrow().snapshot);
+        loop {
+            {
+                let now = metrics.borrow_and_update();
+                let led = now.current_leader.map(|id| (now.current_term, id));
+                if led.is_some() && led != leader {
+                    leader = led;
+                    self.counts.leader_changes.inc();
+                }
+                if now.snapshot > snapshot {
+                    snapshot = now.snapshot;
+                    self.counts.snapshots.inc();
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 

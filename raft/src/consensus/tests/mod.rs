@@ -27,6 +27,15 @@ async fn a_cluster_of_one_keeps_its_registry_over_a_restart() {
     assert!(cluster.member(0).form(Default::default()).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_knows_how_much_room_its_volume_has() {
+    let mut cluster = Cluster::of(1).await;
+    let space = cluster.member(0).space().await.unwrap();
+    assert!(space.free > 0 && space.needed >= 64 << 20, "{space:?}");
+    cluster.lose_volume(0);
+    assert!(cluster.member(0).space().await.is_err(), "it is not there");
+}
+
 /// In its old term it would not know how far its log was committed, and take an old state for the
 /// present one: nodes that had all been killed called living sessions unknown for a moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

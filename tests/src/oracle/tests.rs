@@ -233,6 +233,21 @@ fn what_was_committed_does_not_come_again() {
 }
 
 #[test]
+fn two_owners_may_take_turns_for_a_moment_if_neither_goes_beyond_what_came() {
+    let tale = |first| {
+        let tale = Tale::default().plain("a", 1, 0, 6).plain("a", 1, 2, 4);
+        tale.plain("a", 1, first, 8).plain("a", 1, 4, 10)
+    };
+    let contract = Contract {
+        repeats: Repeats::Anything,
+        ..Contract::default()
+    };
+    assert_eq!(tale(6).judged(&contract, 10, None), []);
+    assert_eq!(tale(7).judged(&contract, 10, None), [skipped(4, 7)]);
+    tale(6).shows(&[skipped(4, 6)]);
+}
+
+#[test]
 fn the_records_of_an_answer_follow_each_other() {
     let records = [0, 1, 3, 2].map(|offset| (0, offset)).to_vec();
     let generation = 1;

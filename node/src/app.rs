@@ -170,7 +170,6 @@ impl App {
         };
         let (registry, identity) = (seat.registry(), seat.identity());
         let badge = Badge::new(credentials, identity.clone());
-        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
         let authority = RegistryAuthority::new(registry.clone(), identity.clone());
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
@@ -179,6 +178,7 @@ impl App {
             &metrics,
         )
         .map_err(StartError::Sessions)?;
+        let peers = Peers::new(badge.clone(), sessions.answers()).map_err(StartError::Peers)?;
         let ownership = Ownership::start(
             identity.clone(),
             registry,

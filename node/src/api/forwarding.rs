@@ -5,6 +5,7 @@
 //!      ^       +-- elsewhere: send on --+-- answer, whole
 //!      |                                +-- not there: wait for this node's copy to catch up --+
 //!      |                                +-- unreachable, or lost: leave that node be for a bit -+
+//!      |                                +-- too large for now: ask for one record -------------+
 //!      +---------------------------------------------------------------------------------------+
 //! ```
 //! What was lost on its way is asked again. Every request of a session can be: a poll takes
@@ -32,6 +33,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// Serves a request, here or where its session is.
 pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
     let mut may_have_happened = false;
+    let mut is_sparing = false;
     loop {
         let owner = match (route.run)(call.clone()).await {
             Ok(reply) if reply.may_begin() => return Ok(reply),
@@ -50,7 +52,7 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 };
             }
         };
-        match send_on(&call, &owner).await {
+        match send_on(&call, &owner, is_sparing).await {
             Ok(Answered::Reply {
                 status,
                 headers,
@@ -64,6 +66,10 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 }
                 _ => call.avoid(owner.node),
             },
+            Err(PeerError::NoRoom) => {
+                tracing::debug!(owner = %owner.node, "no room for an answer, asking for one record");
+                is_sparing = true;
+            }
             Err(PeerError::TimedOut) => return Err(call.timed_out()),
             Err(error) => {
                 tracing::debug!(owner = %owner.node, %error, "forwarding failed");
@@ -74,13 +80,14 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
     }
 }
 
-async fn send_on(call: &Call, owner: &Owner) -> Result<Answered, PeerError> {
+async fn send_on(call: &Call, owner: &Owner, is_sparing: bool) -> Result<Answered, PeerError> {
     let path = call.path_and_query();
     let forward = Forward {
         method: call.method(),
         path: &path,
         headers: headers(call),
         body: call.kept_body(),
+        is_sparing,
         until: call.end(),
     };
     call.state().peers.forward(owner, forward).await

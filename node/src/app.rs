@@ -10,6 +10,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, Sessions};
 use sluice_raft::NodeAddress;
+use sluice_raft::guard::Gauges;
 use sluice_raft::guard::{Guard, NodeChangeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
@@ -168,6 +169,9 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
+        if let Some(membership) = seat.membership() {
+            Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
+        }
         let (registry, identity) = (seat.registry(), seat.identity());
         let badge = Badge::new(credentials, identity.clone());
         let authority = RegistryAuthority::new(registry.clone(), identity.clone());
@@ -187,8 +191,7 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
-        let asked = ownership.clone();
-        sight.show_waiting(move |most| asked.waiting(most));
+        sight.show(ownership.clone());
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -241,7 +244,8 @@ impl App {
             async move { ownership.abandon(Deadline::after(CLOSE_HANDLE)).await }
         });
         if let Some(Membership { guard, .. }) = seat.membership() {
-            ownership.hand_over_to(guard);
+            let asked = guard.asked_moves();
+            ownership.hand_over_to(guard, asked);
         }
         let watcher = sessions.clone();
         let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });

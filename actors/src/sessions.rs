@@ -16,7 +16,7 @@ use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
 use crate::kafka::{Closer, Cluster};
 use crate::metrics::Metrics;
 use crate::session::{Departure, EndGuard, Environment, Finish, OnEnd, SessionActor};
-use crate::{Authority, Config, Deadline, Error};
+use crate::{AnswerBudget, Authority, Config, Deadline, Error};
 
 /// Ends that may wait for the node; what does not fit is found by comparing what runs.
 const EVENTS: usize = 1024;
@@ -54,7 +54,7 @@ impl Sessions {
             closer: Closer::new(config.close_timeout),
             blocking: Blocking::new()?,
             metrics: Metrics::new(metrics, config.max_metric_groups)?,
-            inflight: Arc::default(),
+            answers: AnswerBudget::new(config.inflight_answer_bytes),
             authority,
             clock,
             config,
@@ -85,6 +85,11 @@ impl Sessions {
             .blocking
             .run(move || cluster.describe_topics(&topics, deadline))
             .await?
+    }
+
+    /// The node's budget of answers on their way: those of these sessions are counted in it.
+    pub fn answers(&self) -> AnswerBudget {
+        self.0.env.answers.clone()
     }
 
     /// Whether a broker answers now.

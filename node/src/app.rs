@@ -10,6 +10,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, Sessions};
 use sluice_raft::NodeAddress;
+use sluice_raft::guard::Gauges;
 use sluice_raft::guard::{Guard, NodeChangeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
@@ -168,9 +169,11 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
+        if let Some(membership) = seat.membership() {
+            Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
+        }
         let (registry, identity) = (seat.registry(), seat.identity());
         let badge = Badge::new(credentials, identity.clone());
-        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
         let authority = RegistryAuthority::new(registry.clone(), identity.clone());
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
@@ -179,6 +182,7 @@ impl App {
             &metrics,
         )
         .map_err(StartError::Sessions)?;
+        let peers = Peers::new(badge.clone(), sessions.answers()).map_err(StartError::Peers)?;
         let ownership = Ownership::start(
             identity.clone(),
             registry,

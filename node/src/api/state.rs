@@ -110,8 +110,8 @@ impl State {
         let badge = Badge::new(credentials, identity.clone());
         Arc::new(Self {
             ownership,
+            peers: Peers::new(badge.clone(), sessions.answers()).unwrap(),
             sessions,
-            peers: Peers::new(badge.clone()).unwrap(),
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),

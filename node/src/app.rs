@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
-use sluice_actors::{Deadline, Sessions};
+use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
 use sluice_raft::{NodeAddress, StoreFailed};
 use sluice_types::{Clock, Incarnation, NodeId, SystemClock};
 use socket2::SockRef;
@@ -58,6 +58,9 @@ pub enum StartError {
     /// The address that other nodes are to reach this one at is none.
     #[error("other nodes cannot be told where this one is")]
     Advertise(#[source] sluice_raft::InvalidAddress),
+    /// The producers' part did not start, because of librdkafka properties for instance.
+    #[error("producers cannot start")]
+    Producers(#[source] sluice_actors::Error),
     /// The sessions' part did not start, because of a librdkafka property for instance.
     #[error("sessions cannot start")]
     Sessions(#[source] sluice_actors::Error),
@@ -103,6 +106,7 @@ pub struct Running {
     pub sessions: Sessions,
     /// The sessions of the cluster.
     pub ownership: Ownership,
+    producers: Producers,
     seat: Seat,
     draining: Draining,
     servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
@@ -155,6 +159,8 @@ impl App {
             &metrics,
         )
         .map_err(StartError::Sessions)?;
+        let producers = Producers::start(&sessions, producer_config(&config), &metrics)
+            .map_err(StartError::Producers)?;
         let ownership = Ownership::start(
             node.clone(),
             registry,
@@ -168,6 +174,7 @@ impl App {
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            producers: producers.clone(),
             peers,
             badge,
             consensus: seat.consensus(),
@@ -177,6 +184,7 @@ impl App {
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,
+            produce_records: config.limits.produce_records,
             clock: Arc::clone(&options.clock),
             http_metrics,
             metrics,
@@ -221,6 +229,7 @@ impl App {
             internal: internal_address,
             sessions,
             ownership,
+            producers,
             seat,
             draining,
             servers: running,
@@ -231,7 +240,7 @@ impl App {
 
 impl Running {
     /// Stops the node within `drain.timeout`: no new sessions, polls answered, sessions ended,
-    /// requests finished, listeners closed.
+    /// requests finished, listeners closed, records that were taken written.
     pub async fn shutdown(self) {
         let all = Deadline::after(self.drain_timeout);
         tracing::info!(timeout = ?self.drain_timeout, "draining");
@@ -250,6 +259,14 @@ impl Running {
         let closed = futures::future::join_all(closing);
         if timeout_at(all.instant(), closed).await.is_err() {
             tracing::warn!("not all connections closed before the drain timeout");
+        }
+        // Nothing comes any more; what was taken is on its way already.
+        let unwritten = self.producers.flush(all).await;
+        if unwritten > 0 {
+            tracing::warn!(
+                records = unwritten,
+                "kafka has not acknowledged all records"
+            );
         }
         self.seat.leave().await;
         tracing::info!("stopped");
@@ -272,6 +289,14 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
         close_timeout: CLOSE_HANDLE,
         max_metric_groups: config.metrics.max_groups,
         embedded_broker: options.embedded_broker,
+    }
+}
+
+pub(crate) fn producer_config(config: &Config) -> ProducerConfig {
+    ProducerConfig {
+        properties: config.kafka.producer.0.clone(),
+        buffer_bytes: config.limits.produce_buffer_bytes,
+        record_bytes: config.limits.record_bytes,
     }
 }
 

@@ -4,7 +4,7 @@
 //! connection -> service.rs   request id, span, method, Accept, panics, metrics
 //!            -> forwarding.rs                here, or one hop to the session's owner
 //!            -> request/     raw -> typed, every fault at once
-//!            -> consumers.rs health.rs admin.rs docs.rs      the handlers
+//!            -> consumers.rs produce.rs health.rs admin.rs docs.rs      the handlers
 //!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
 //! ```
 //! The routes are the tables in this file; `openapi.rs` describes the same ones, and a test holds
@@ -23,6 +23,7 @@ mod handover;
 mod health;
 mod openapi;
 mod peers;
+mod produce;
 mod reply;
 mod request;
 mod schema;
@@ -67,7 +68,7 @@ struct Route {
 }
 
 /// What clients use.
-static CLIENT: [Route; 9] = [
+static CLIENT: [Route; 10] = [
     Route {
         method: Method::POST,
         path: "/api/consumers/subscribe",
@@ -233,6 +234,30 @@ static CLIENT: [Route; 9] = [
             Code::OutcomeUnknown,
         ],
         run: |call| Box::pin(consumers::delete(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/topics/{topic}/produce",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::SchemaRegistryNotConfigured,
+            Code::KafkaAccessDenied,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::RecordTooLarge,
+            Code::InvalidRecord,
+            Code::InvalidBase64,
+            Code::QueueFull,
+            Code::KafkaUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(produce::produce(call)),
     },
 ];
 

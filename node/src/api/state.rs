@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sluice_actors::Sessions;
+use sluice_actors::{Producers, Sessions};
 use sluice_raft::Consensus;
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) ownership: Ownership,
     /// The sessions that run here.
     pub(crate) sessions: Sessions,
+    /// What writes to Kafka.
+    pub(crate) producers: Producers,
     /// The other nodes.
     pub(crate) peers: Peers,
     /// What this node shows them, and asks of them.
@@ -36,6 +38,8 @@ pub(crate) struct State {
     pub(crate) assignment_strategy: AssignmentStrategy,
     /// Largest body of a request, in bytes.
     pub(crate) body_bytes: usize,
+    /// Most records of a request to write.
+    pub(crate) produce_records: usize,
     /// Reads wall time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts requests.
@@ -89,6 +93,8 @@ impl State {
             &metrics,
         )
         .unwrap();
+        let producers =
+            Producers::start(&sessions, crate::app::producer_config(&config), &metrics).unwrap();
         let ownership = Ownership::start(
             node.clone(),
             registry,
@@ -100,6 +106,7 @@ impl State {
         Arc::new(Self {
             ownership,
             sessions,
+            producers,
             peers: Peers::new(badge.clone()).unwrap(),
             badge,
             fates: Fates::default(),
@@ -109,6 +116,7 @@ impl State {
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,
+            produce_records: config.limits.produce_records,
             clock,
             http_metrics: HttpMetrics::register(&metrics).unwrap(),
             metrics,

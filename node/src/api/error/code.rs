@@ -39,6 +39,8 @@ pub enum Code {
     OffsetOutOfRange,
     /// The body is larger than this node takes.
     BodyTooLarge,
+    /// A record is larger than this node, or Kafka, takes.
+    RecordTooLarge,
     /// The body's type is not JSON.
     UnsupportedMediaType,
     /// Fields, parameters or headers are wrong; `errors` lists them all.
@@ -47,8 +49,14 @@ pub enum Code {
     NoCommittedOffset,
     /// Avro was asked for without a schema registry.
     SchemaRegistryNotConfigured,
+    /// A record is none, or not of the format asked for.
+    InvalidRecord,
+    /// What should be base64 is not.
+    InvalidBase64,
     /// The node runs as many sessions as it may.
     TooManySessions,
+    /// Requests to write hold as much as they may.
+    QueueFull,
     /// A fault of ours.
     Internal,
     /// The session failed while it served this request, and goes on.
@@ -100,7 +108,7 @@ pub enum Origin {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
@@ -117,11 +125,15 @@ impl Code {
         Self::Superseded,
         Self::OffsetOutOfRange,
         Self::BodyTooLarge,
+        Self::RecordTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidField,
         Self::NoCommittedOffset,
         Self::SchemaRegistryNotConfigured,
+        Self::InvalidRecord,
+        Self::InvalidBase64,
         Self::TooManySessions,
+        Self::QueueFull,
         Self::Internal,
         Self::SessionFailed,
         Self::UnsupportedByDevBroker,
@@ -182,6 +194,7 @@ impl Code {
                 ("offset_out_of_range", 409, "Offset out of range", 0, Client)
             }
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", 0, Client),
+            Self::RecordTooLarge => ("record_too_large", 413, "A record is too large", 0, Client),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 415,
@@ -204,7 +217,10 @@ impl Code {
                 0,
                 Client,
             ),
+            Self::InvalidRecord => ("invalid_record", 422, "A record is invalid", 0, Client),
+            Self::InvalidBase64 => ("invalid_base64", 422, "Not base64", 0, Client),
             Self::TooManySessions => ("too_many_sessions", 429, "Too many sessions", 5, Node),
+            Self::QueueFull => ("queue_full", 429, "The queue is full", 1, Node),
             Self::Internal => ("internal", 500, "Internal error", 0, Node),
             Self::SessionFailed => ("session_failed", 500, "The session failed", 0, Node),
             Self::UnsupportedByDevBroker => (

@@ -1,6 +1,7 @@
 //! What a session must ask before it acts: the registry, as a session sees it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sluice_types::{Claim, Mode, PartitionMap, Partitions, Point, SeekSeq, TopicName};
@@ -17,6 +18,18 @@ pub struct Record {
     /// How many partitions each topic had when the session was created: a later one starts at
     /// its beginning.
     pub counts_at_creation: BTreeMap<TopicName, i32>,
+    /// What the owner before has handed over, if nobody before this handle has used it. It serves
+    /// the handle's first assignment, above `points`, and no later one.
+    pub handed_over: Option<HandedOver>,
+}
+
+/// What an owner leaves to the next one in a planned move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Where each partition that was held goes on: behind what has been delivered.
+    pub points: PartitionMap<Point>,
+    /// How long the client had been silent: its timer goes on from there.
+    pub idle: Duration,
 }
 
 /// What the registry says of a claim.
@@ -51,8 +64,18 @@ pub enum AuthorityError {
 /// holds, no method changes anything. `confirm` must be linearizable: it may answer
 /// [`Standing::Owner`] only if the claim held at some time between call and answer. What a
 /// method has acknowledged must survive the node.
+///
+/// A [`HandedOver`] is in the answer of `confirm` only when it is on record that it is used: no
+/// handle of a later epoch may be given it then, whatever becomes of this one.
+///
+/// `lease` may promise no time after which another node may serve the sessions of this one that
+/// have no group to fence it: it counts the time that the process is suspended, and is asked anew
+/// each time, at the point of use.
 #[async_trait]
 pub trait Authority: Send + Sync + 'static {
+    /// For how long this process may still serve manually assigned sessions; zero: not now.
+    fn lease(&self) -> Duration;
+
     /// Reads what the registry says of the claim.
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError>;
 

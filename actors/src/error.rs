@@ -8,6 +8,10 @@ pub enum Error {
     /// The session has ended here, or was never here: look it up again.
     #[error("the session is not on this node")]
     NotHere,
+    /// The session is being handed over to another node; nothing was done. Ask again when it has
+    /// moved, or goes on here.
+    #[error("the session is being handed over")]
+    Moving,
     /// The actor failed while it served this request; the session goes on on a fresh one.
     #[error("the session failed and is being restarted")]
     SessionFailed,

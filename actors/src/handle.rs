@@ -9,10 +9,10 @@ use sluice_types::{Claim, CreationStamp, Partitions, SessionSpec, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::session::{Ask, Asked, Departure, Fate, Finish, Reply, SessionActor};
+use crate::session::{Ask, Asked, Departure, Fate, Finish, Lease, Reply, SessionActor};
 use crate::{
-    Answer, Assignment, Commit, Committed, Deadline, Error, Poll, Positions, Record, Seek,
-    Snapshot, Sought,
+    Answer, Assignment, Commit, Committed, Deadline, Error, HandedOver, Poll, Positions, Record,
+    Seek, Snapshot, Sought,
 };
 
 /// How much longer than its deadline a request waits for the actor's own word on it.
@@ -42,6 +42,8 @@ pub enum Ended {
     Panicked,
     /// Another member took its place in the group, or its claim no longer holds.
     Fenced,
+    /// The lease under which it was served has ended.
+    LeaseLost,
     /// Kafka refuses it for good, or the handle broke.
     Failed(Error),
 }
@@ -63,6 +65,7 @@ pub struct AnswerFate {
     number: u64,
     delivered: bool,
     session: Addr<SessionActor>,
+    lease: Lease,
     release: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -70,14 +73,22 @@ impl AnswerFate {
     pub(crate) fn new(
         number: u64,
         session: Addr<SessionActor>,
+        lease: Lease,
         release: impl FnOnce() + Send + 'static,
     ) -> Self {
         Self {
             number,
             delivered: false,
             session,
+            lease,
             release: Some(Box::new(release)),
         }
+    }
+
+    /// Whether the first byte of the answer may be written: to be asked right before that. If it
+    /// may not, the session is another's to serve by now, and is to be asked there.
+    pub fn may_begin(&self) -> bool {
+        self.lease.holds()
     }
 
     /// The answer has been handed over whole.
@@ -234,6 +245,35 @@ impl SessionHandle {
             .await
     }
 
+    /// First step of a planned departure: has the session bring what it does to an end, and says
+    /// where it stands; `None` if it never had partitions, so that there is nothing that the next
+    /// owner must know.
+    ///
+    /// The waiting poll is answered with what is there; the answer on its way, the commit under way
+    /// and a rebalance are awaited. Requests get [`Error::Moving`] from here on, until
+    /// [`depart`](Self::depart) ends the session here or [`resume`](Self::resume) has it go on. On
+    /// an error, or when the future is dropped, it goes on by itself.
+    ///
+    /// # Errors
+    /// [`Error::Moving`] if it is being handed over already; [`Error::KafkaTimeout`],
+    /// [`Error::KafkaUnavailable`] and what else keeps Kafka from saying what is committed;
+    /// [`Error::NotHere`].
+    pub async fn hand_over(&self, deadline: Deadline) -> Result<Option<HandedOver>, Error> {
+        let resuming = Resuming(Some(self));
+        let handed_over = self
+            .ask(deadline, |reply| Ask::HandOver { deadline, reply })
+            .await;
+        if let Ok(_) | Err(Error::Moving) = handed_over {
+            resuming.forget();
+        }
+        handed_over
+    }
+
+    /// Ends a handover that has come to nothing: the session goes on from where it stands.
+    pub fn resume(&self) {
+        self.actor.do_send(Ask::Resume);
+    }
+
     /// First step of a delete: answers the pending poll with no records, refuses further
     /// requests with [`Error::NotHere`], and makes the final commit if auto-commit owes one.
     pub async fn finish(&self, deadline: Deadline) {
@@ -257,9 +297,10 @@ impl SessionHandle {
         self.depart(Departure::Leave, deadline).await
     }
 
-    /// Closes the handle, whatever becomes of the member. Returns whether that was done by the
-    /// deadline.
-    pub(crate) async fn depart(&self, departure: Departure, deadline: Deadline) -> bool {
+    /// Closes the handle and ends the session here: last step of a planned departure, with
+    /// [`Departure::Stay`]. The node is not told of this end. Returns whether the actor has let go of
+    /// the handle by the deadline; it is closed behind that.
+    pub async fn depart(&self, departure: Departure, deadline: Deadline) -> bool {
         let (reply, done) = oneshot::channel();
         self.actor.do_send(Ask::Op(Asked::Leave {
             departure,
@@ -270,6 +311,14 @@ impl SessionHandle {
             timeout_at(deadline.instant() + GRACE, done).await,
             Ok(Ok(true))
         )
+    }
+
+    /// Ends the session at once, without leaving the group. Returns whether it has ended by the
+    /// deadline.
+    pub(crate) async fn abandon(&self, deadline: Deadline) -> bool {
+        let (reply, done) = oneshot::channel();
+        self.actor.do_send(Ask::Abandon { deadline, reply });
+        matches!(timeout_at(deadline.instant(), done).await, Ok(Ok(true)))
     }
 
     /// Makes the session's actor panic while it serves this request, to show what that does.
@@ -300,11 +349,31 @@ impl SessionHandle {
     fn lost(&self) -> Error {
         match self.ended.get() {
             Some(Ended::Panicked) => Error::SessionFailed,
-            _ if !self.actor.connected() => Error::NotHere,
-            _ => Error::OutcomeUnknown(
+            Some(Ended::Expired | Ended::Fenced | Ended::LeaseLost | Ended::Failed(_)) => {
+                Error::NotHere
+            }
+            None if !self.actor.connected() => Error::NotHere,
+            None => Error::OutcomeUnknown(
                 "a rebalance came before the request was done; ask where the session stands"
                     .to_owned(),
             ),
+        }
+    }
+}
+
+/// Has a session go on whose handover has come to nothing.
+struct Resuming<'a>(Option<&'a SessionHandle>);
+
+impl Resuming<'_> {
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Resuming<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.0 {
+            session.resume();
         }
     }
 }

@@ -20,7 +20,7 @@ mod request;
 mod session;
 mod sessions;
 
-pub use authority::{Authority, AuthorityError, Record, Standing};
+pub use authority::{Authority, AuthorityError, HandedOver, Record, Standing};
 pub use config::Config;
 pub use consumer::{ConsumedRecord, Consumer, ConsumerBuilder, RecordHeader};
 pub use embedded::EmbeddedBroker;

@@ -23,7 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) commits: IntCounterVec,
     /// Assignments taken.
     pub(crate) rebalances: IntCounter,
-    /// Sessions that ended without being asked to, by `cause`: panicked, fenced, failed.
+    /// Sessions that ended without being asked to, by `cause`: panicked, fenced,
+    /// lease_lost, failed.
     pub(crate) failures: IntCounterVec,
     /// Lag by group and topic.
     pub(crate) lag: LagReports,

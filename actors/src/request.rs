@@ -69,6 +69,13 @@ pub struct Answer {
     pub fate: AnswerFate,
 }
 
+impl Answer {
+    /// As [`AnswerFate::may_begin`].
+    pub fn may_begin(&self) -> bool {
+        self.fate.may_begin()
+    }
+}
+
 /// What to commit.
 #[derive(Clone, Debug)]
 pub enum Commit {

@@ -152,6 +152,7 @@ impl Sessions {
             let cause = match ended {
                 Some(Ended::Panicked) => Some("panicked"),
                 Some(Ended::Fenced) => Some("fenced"),
+                Some(Ended::LeaseLost) => Some("lease_lost"),
                 Some(Ended::Failed(_)) => Some("failed"),
                 Some(Ended::Expired) | None => None,
             };
@@ -206,6 +207,19 @@ impl Sessions {
             .closer_abandoned
             .set(i64::try_from(closer.abandoned()).unwrap_or(i64::MAX));
         backlog
+    }
+
+    /// Ends every session that runs now, because this process has lost its right to run them: the
+    /// incarnation under which it owned them has ended. Nothing is committed or answered any more,
+    /// whoever waits gets [`Error::NotHere`], and the members stay in their groups, for whoever
+    /// opens the sessions next. That may be this process again: sessions are opened as before.
+    ///
+    /// Returns how many had not ended by the deadline. Their handles are closed behind that.
+    pub async fn abandon_all(&self, deadline: Deadline) -> usize {
+        let sessions: Vec<SessionHandle> = self.running().values().cloned().collect();
+        let abandoning = sessions.iter().map(|session| session.abandon(deadline));
+        let ended = join_all(abandoning).await;
+        ended.into_iter().filter(|ended| !ended).count()
     }
 
     /// Stops every session: answers its poll, commits what auto-commit owes, lets its member

@@ -9,18 +9,21 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
-use sluice_raft::{NodeAddress, StoreFailed};
-use sluice_types::{Clock, Incarnation, NodeId, SystemClock};
+use sluice_raft::NodeAddress;
+use sluice_raft::guard::{Guard, NodeChangeError};
+use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::{self, Draining, Port, State};
-use crate::cluster::{Introduction, Seat};
-use crate::config::Config;
+use crate::cluster::{Introduction, Membership, Seat};
+use crate::config::{Config, Drain};
+use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
 use crate::ownership::{Ownership, RegistryAuthority};
-use crate::peer::{Badge, Fates, Peers, Strangers};
+use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
+use crate::sight::Sight;
 use crate::threads;
 
 /// How long a client may leave sent bytes unacknowledged before its connection is given up.
@@ -37,6 +40,9 @@ const NOWHERE: &str = "localhost:1";
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// The part of the drain's time that is kept for ending what could not be handed over.
+const ENDING_SHARE: f64 = 0.3;
 
 /// Of what is left of the drain, this much is for closing connections after sessions have ended.
 const CLOSING_SHARE: Duration = Duration::from_secs(2);
@@ -94,6 +100,8 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct App;
 
+type RunningServer = (ServerHandle, JoinHandle<io::Result<()>>);
+
 /// A node that runs. Dropped without [`shutdown`](Self::shutdown), it goes on.
 pub struct Running {
     /// Where clients connect: the addresses actually bound.
@@ -108,9 +116,11 @@ pub struct Running {
     pub ownership: Ownership,
     producers: Producers,
     seat: Seat,
+    watching: JoinHandle<()>,
     draining: Draining,
-    servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
-    drain_timeout: Duration,
+    /// Those for clients and operators, and those for other nodes.
+    servers: (Vec<RunningServer>, Vec<RunningServer>),
+    drain: Drain,
 }
 
 impl App {
@@ -125,36 +135,49 @@ impl App {
         let http_addresses = local_addresses(&http, &config.http.bind)?;
         let admin_address = local_address(&admin, config.admin.bind)?;
 
-        let node = NodeId {
-            name: config.cluster.name.clone(),
-            incarnation: Incarnation::random(),
-        };
         let metrics = prometheus::Registry::new();
         let http_metrics = HttpMetrics::register(&metrics).map_err(StartError::Metrics)?;
-        let secrets = config.cluster.secrets.clone();
-        let badge = Badge::new(config.cluster.id.clone(), node.clone(), secrets);
-        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
         let internal_address = match (&internal, config.cluster.bind) {
             (Some(listener), Some(asked)) => Some(local_address(listener, asked)?),
             _ => None,
         };
         let capacity = threads::session_limit(&config).get();
         let me = Introduction {
-            node: node.clone(),
+            name: config.cluster.name.clone(),
             address: advertised(&config, internal_address)?,
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
         };
-        let mut seat = match &config.cluster.data_dir {
-            Some(data_dir) => Seat::open(&config.cluster, data_dir, &me, peers.clone())
+        let cluster = &config.cluster;
+        let credentials = Credentials::new(
+            cluster.id.clone(),
+            cluster.name.clone(),
+            cluster.secrets.clone(),
+        );
+        let sight = Arc::new(Sight::default());
+        let clock = Arc::clone(&options.clock);
+        let mut seat = match &cluster.data_dir {
+            Some(data_dir) => {
+                let frames = Frames::new(credentials.clone()).map_err(StartError::Peers)?;
+                Seat::open(
+                    cluster,
+                    data_dir,
+                    me,
+                    Arc::new(frames),
+                    sight.clone(),
+                    clock,
+                )
                 .await
-                .map_err(StartError::Registry)?,
-            None => Seat::alone(),
+                .map_err(StartError::Registry)?
+            }
+            None => Seat::alone(&me, &*clock),
         };
-        let registry = seat.registry();
-        let authority = Arc::new(RegistryAuthority::new(registry.clone(), node.clone()));
+        let (registry, identity) = (seat.registry(), seat.identity());
+        let badge = Badge::new(credentials, identity.clone());
+        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
+        let authority = RegistryAuthority::new(registry.clone(), identity.clone());
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
-            authority,
+            Arc::new(authority),
             Arc::clone(&options.clock),
             &metrics,
         )
@@ -162,13 +185,15 @@ impl App {
         let producers = Producers::start(&sessions, producer_config(&config), &metrics)
             .map_err(StartError::Producers)?;
         let ownership = Ownership::start(
-            node.clone(),
+            identity.clone(),
             registry,
             sessions.clone(),
             events,
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
+        let asked = ownership.clone();
+        sight.show_waiting(move |most| asked.waiting(most));
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -177,11 +202,12 @@ impl App {
             producers: producers.clone(),
             peers,
             badge,
-            consensus: seat.consensus(),
+            membership: seat.membership(),
+            identity,
             joined: seat.joined(),
             fates: Fates::default(),
             strangers: Strangers::default(),
-            node: node.name,
+            node: config.cluster.name.clone(),
             assignment_strategy: config.kafka.assignment_strategy,
             body_bytes: config.limits.body_bytes,
             produce_records: config.limits.produce_records,
@@ -196,30 +222,35 @@ impl App {
         let operator = |app: &mut web::ServiceConfig, state: &_| {
             api::configure(app, Port::Admin, state);
         };
-        let mut servers = vec![
+        let servers = vec![
             serve(http, &config, cores(), &state, client),
             serve(vec![admin], &config, 1, &state, operator),
         ];
-        if let Some(internal) = internal {
-            let listeners = vec![internal];
-            servers.push(serve(
-                listeners,
-                &config,
-                cores(),
-                &state,
-                api::configure_peers,
-            ));
-        }
-        let mut running = Vec::new();
-        for server in servers {
+        let peer = internal.map(|listener| {
+            let listeners = vec![listener];
+            serve(listeners, &config, cores(), &state, api::configure_peers)
+        });
+        let run = |server: io::Result<Server>| {
             let server = server.map_err(|source| StartError::Bind {
                 address: admin_address,
                 source,
             })?;
-            running.push((server.handle(), tokio::spawn(server)));
-        }
+            Ok((server.handle(), tokio::spawn(server)))
+        };
+        let servers: Result<Vec<_>, _> = servers.into_iter().map(run).collect();
+        let peer_servers: Result<Vec<_>, _> = peer.into_iter().map(run).collect();
+        let servers = (servers?, peer_servers?);
         let contacts = config.cluster.peers.iter().map(ToString::to_string);
-        seat.attend(contacts.collect(), me, options.clock);
+        let abandoned = ownership.clone();
+        seat.attend(contacts.collect(), move || {
+            let ownership = abandoned.clone();
+            async move { ownership.abandon(Deadline::after(CLOSE_HANDLE)).await }
+        });
+        if let Some(Membership { guard, .. }) = seat.membership() {
+            ownership.hand_over_to(guard);
+        }
+        let watcher = sessions.clone();
+        let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });
         let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
         let internal = internal_address.map(|address| address.to_string());
         tracing::info!(http = http.join(","), admin = %admin_address, internal, "listening");
@@ -231,34 +262,58 @@ impl App {
             ownership,
             producers,
             seat,
+            watching,
             draining,
-            servers: running,
-            drain_timeout: config.drain.timeout,
+            servers,
+            drain: config.drain,
         })
     }
 }
 
 impl Running {
-    /// Stops the node within `drain.timeout`: no new sessions, polls answered, sessions ended,
-    /// requests finished, listeners closed, records that were taken written.
+    /// Stops the node within `drain.timeout`.
+    ///
+    /// ```text
+    ///   sessions handed over -> no voter any more, no leader -+
+    ///   |<----- drain.linger: requests are taken and sent on ->|
+    ///                        sessions left end, or stay with their positions
+    ///                        client and admin port close -> internal port
+    ///                        -> records that were taken are written -> volume
+    /// ```
+    /// A node that no other can take anything from does not linger.
     pub async fn shutdown(self) {
-        let all = Deadline::after(self.drain_timeout);
-        tracing::info!(timeout = ?self.drain_timeout, "draining");
+        let all = Deadline::after(self.drain.timeout);
+        tracing::info!(timeout = ?self.drain.timeout, "draining");
         self.draining.begin();
-        let for_sessions = self.drain_timeout.saturating_sub(CLOSING_SHARE);
-        let sessions_end = Deadline::after(for_sessions.max(self.drain_timeout / 2));
+        if let Some(Membership { guard, .. }) = self.seat.membership() {
+            let until = all.instant() - self.drain.timeout.mul_f64(ENDING_SHARE);
+            let linger = (Instant::now() + self.drain.linger).min(until);
+            let handing_over = self.hand_over(&guard, until);
+            let lingering = async {
+                if self.ownership.has_takers() {
+                    sleep_until(linger).await;
+                }
+            };
+            futures::join!(handing_over, lingering);
+        }
+        let for_sessions = all.remaining().saturating_sub(CLOSING_SHARE);
+        let sessions_end = Deadline::after(for_sessions.max(all.remaining() / 2));
         let ended = self.ownership.shutdown(sessions_end);
         if timeout_at(sessions_end.instant(), ended).await.is_err() {
             tracing::warn!("not all sessions ended before the drain timeout");
         }
-        let closing = self.servers.into_iter().map(|(handle, task)| async move {
-            handle.stop(true).await;
-            // Stopping has been asked for; how the task ended says nothing more.
-            let _ = task.await;
-        });
-        let closed = futures::future::join_all(closing);
-        if timeout_at(all.instant(), closed).await.is_err() {
-            tracing::warn!("not all connections closed before the drain timeout");
+        // The internal port, the last of them, is needed until clients have their answers.
+        let (clients, peers) = self.servers;
+        for servers in [clients, peers] {
+            let closing = servers.into_iter().map(|(handle, task)| async move {
+                handle.stop(true).await;
+                // Stopping has been asked for; how the task ended says nothing more.
+                let _ = task.await;
+            });
+            let closed = futures::future::join_all(closing);
+            if timeout_at(all.instant(), closed).await.is_err() {
+                tracing::warn!("not all connections closed before the drain timeout");
+            }
         }
         // Nothing comes any more; what was taken is on its way already.
         let unwritten = self.producers.flush(all).await;
@@ -268,12 +323,30 @@ impl Running {
                 "kafka has not acknowledged all records"
             );
         }
+        self.watching.abort();
         self.seat.leave().await;
         tracing::info!("stopped");
     }
 
-    /// Waits until the node cannot go on, because its volume has failed.
-    pub async fn failed(&self) -> StoreFailed {
+    /// Gives everything to other nodes, as far as there are any.
+    async fn hand_over(&self, guard: &Guard, until: Instant) {
+        let name = guard.standing().node.name;
+        let giving = async {
+            guard.drain(&name).await?;
+            self.ownership.drained().await;
+            Ok::<_, NodeChangeError>(())
+        };
+        match timeout_at(until, giving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the cluster cannot be told of the drain"),
+            Err(_) => tracing::warn!("not all sessions were handed over in time"),
+        }
+        let retired = guard.retire(until.saturating_duration_since(Instant::now()));
+        tracing::info!(retired = ?retired.await, "done with the consensus");
+    }
+
+    /// Waits until the node cannot go on.
+    pub async fn failed(&self) -> Failure {
         self.seat.failed().await
     }
 }

@@ -8,6 +8,7 @@ use sluice_actors::EmbeddedBroker;
 
 use crate::app::{App, Options};
 use crate::config::{Config, Env, Flags, Mistakes};
+use crate::failure::Failure;
 use crate::{dev, shutdown, telemetry};
 
 /// The configuration or the command line is wrong.
@@ -15,6 +16,9 @@ const EXIT_USAGE: u8 = 64;
 
 /// The volume failed: `EX_IOERR` of sysexits.
 const EXIT_VOLUME: u8 = 74;
+
+/// The cluster uses what this release does not know: `EX_PROTOCOL` of sysexits.
+const EXIT_TOO_OLD: u8 = 76;
 
 /// A fault of ours, or of the machine.
 const EXIT_INTERNAL: u8 = 70;
@@ -168,8 +172,11 @@ async fn serve(config: Config) -> ExitCode {
         },
         failed = running.failed() => {
             // What it would hand over now could not be kept.
-            tracing::error!(error = %failed, "the volume failed, look after cluster.data_dir");
-            return ExitCode::from(EXIT_VOLUME);
+            tracing::error!(error = %failed, "the node cannot go on");
+            return ExitCode::from(match failed {
+                Failure::Volume(_) => EXIT_VOLUME,
+                Failure::TooOld => EXIT_TOO_OLD,
+            });
         }
     }
     running.shutdown().await;

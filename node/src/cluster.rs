@@ -1,59 +1,91 @@
-//! This node's place in the cluster: its replica of the registry, and its name there.
+//! This node's place in the cluster: its replica of the registry, and its life among the nodes.
 //!
 //! ```text
 //!   data_dir -> Consensus -- attend: forms the cluster, or joins it, and keeps its members
 //!                   |
-//!               registry <-- register: this process, in the place of the one before it
-//!                   |    <-- adopt: the sessions of that one
-//!               ownership
+//!                 Guard   -- registers this process, keeps its lease, looks after the others
+//!                   |
+//!               Identity  -- who this process is now; ownership and the internal port ask it
 //! ```
 //! Without a `data_dir` there is a registry of this process alone, which ends with it.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
+use sluice_raft::guard::{BootClock, Guard, GuardOptions, Phase, TcpProber};
 use sluice_raft::{
-    Command, Consensus, Member, Move, NodeAddress, Options, Outcome, RaftId, Registration,
-    RegistryHandle, StoreFailed, Timing, Version,
+    Consensus, Member, NodeAddress, Options, RaftId, Registration, RegistryHandle, Timing, Version,
+    failover, liveness,
 };
-use sluice_types::{Clock, NodeId};
+use sluice_types::{Clock, ConsumerId, Incarnation, NodeId, NodeName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use crate::config;
-use crate::peer::Peers;
-
-/// Between two tries to be known to the registry.
-const AGAIN: Duration = Duration::from_millis(250);
-/// Most sessions that are adopted by one command.
-const BATCH: usize = 100;
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::ownership::Places;
+use crate::sight::Sight;
 
 /// What a node says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Introduction {
-    /// Its name and this run of it.
-    pub(crate) node: NodeId,
+    /// Its name.
+    pub(crate) name: NodeName,
     /// Where its internal port is reached.
     pub(crate) address: NodeAddress,
     /// How many sessions it takes.
     pub(crate) capacity: u32,
 }
 
+impl Introduction {
+    /// What a registry of one process holds of its node.
+    fn registration(&self, id: NodeId, clock: &dyn Clock) -> Registration {
+        Registration {
+            id,
+            replaces: None,
+            address: self.address.clone(),
+            // No member of any consensus has it.
+            raft_id: RaftId::from_number(0),
+            version: Version::FIRST,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity: self.capacity,
+            at: clock.now(),
+        }
+    }
+}
+
 /// A node's place in the cluster. Dropped, it takes part no more.
 pub(crate) struct Seat {
     registry: RegistryHandle,
-    consensus: Option<Arc<Consensus>>,
+    identity: Identity,
+    membership: Option<Membership>,
     joined: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// What a node has that keeps its registry on a volume, with others or alone.
+#[derive(Clone)]
+pub(crate) struct Membership {
+    /// The member of the consensus, which answers others.
+    pub(crate) consensus: Arc<Consensus>,
+    /// The node's life among the nodes.
+    pub(crate) guard: Arc<Guard>,
+}
+
 impl Seat {
-    /// A registry of this process alone.
-    pub(crate) fn alone() -> Self {
+    /// A registry of this process alone, its only node.
+    pub(crate) fn alone(me: &Introduction, clock: &dyn Clock) -> Self {
+        let node = NodeId {
+            name: me.name.clone(),
+            incarnation: Incarnation::random(),
+        };
         Self {
-            registry: RegistryHandle::in_memory(),
-            consensus: None,
+            registry: RegistryHandle::in_memory_of(me.registration(node.clone(), clock)),
+            identity: Identity::alone(node),
+            membership: None,
             joined: watch::Sender::new(true),
             tasks: Vec::new(),
         }
@@ -66,48 +98,89 @@ impl Seat {
     pub(crate) async fn open(
         cluster: &config::Cluster,
         data_dir: &std::path::Path,
-        me: &Introduction,
-        peers: Peers,
+        me: Introduction,
+        transport: Arc<dyn sluice_raft::Transport>,
+        sight: Arc<Sight>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, sluice_raft::StartError> {
         let consensus = Consensus::start(Options {
             data_dir: data_dir.to_owned(),
             cluster_name: cluster.id.clone(),
             member: Member {
-                name: me.node.name.to_string(),
+                name: me.name.to_string(),
                 address: me.address.to_string(),
             },
             ordinal: ordinal(&me.address, cluster),
-            transport: Arc::new(peers),
+            transport,
             timing: Timing {
                 forget_after: cluster.forget_after,
                 ..Timing::default()
             },
         })
         .await?;
+        let consensus = Arc::new(consensus);
+        let guard = Guard::new(
+            consensus.clone(),
+            GuardOptions {
+                name: me.name,
+                address: me.address,
+                version: Version::FIRST,
+                release: env!("CARGO_PKG_VERSION").to_owned(),
+                capacity: me.capacity,
+                host: sight,
+                moments: Arc::new(BootClock),
+                clock,
+                prober: Arc::new(TcpProber),
+                timing: liveness::Timing {
+                    lease: cluster.lease,
+                    death_after: cluster.death_after,
+                    ..liveness::Timing::default()
+                },
+                pace: failover::Pace::default(),
+            },
+        );
         Ok(Self {
             registry: consensus.registry(),
-            consensus: Some(Arc::new(consensus)),
+            identity: Identity::new(guard.watch(), Arc::new(BootClock)),
+            membership: Some(Membership {
+                consensus,
+                guard: Arc::new(guard),
+            }),
             joined: watch::Sender::new(false),
             tasks: Vec::new(),
         })
     }
 
     /// Takes part in the cluster from now on, and becomes known to it. The internal port has to be
-    /// served by now.
-    pub(crate) fn attend(&mut self, peers: Vec<String>, me: Introduction, clock: Arc<dyn Clock>) {
-        let Some(consensus) = self.consensus.clone() else {
+    /// served by now. `abandon` drops all that an incarnation runs, once it has ended.
+    pub(crate) fn attend<F, Fut>(&mut self, peers: Vec<String>, abandon: F)
+    where
+        F: Fn() -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let Some(Membership { consensus, guard }) = self.membership.clone() else {
             return;
         };
-        let raft_id = consensus.raft_id();
         self.tasks.push(tokio::spawn(async move {
             consensus.attend(&peers).await;
         }));
-        let (registry, joined) = (self.registry.clone(), self.joined.clone());
+        let (identity, living) = (self.identity.clone(), guard.clone());
         self.tasks.push(tokio::spawn(async move {
-            register(&registry, &me, raft_id, &*clock).await;
-            adopt(&registry, &me.node).await;
-            tracing::info!(node = %me.node, "registered");
-            joined.send_replace(true);
+            living.run().await;
+        }));
+        let (mut standing, joined) = (guard.watch(), self.joined.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let registered = standing.wait_for(|now| now.phase == Phase::Registered);
+            if registered.await.is_ok() {
+                joined.send_replace(true);
+            }
+        }));
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                identity.enters(Phase::Ended).await;
+                abandon().await;
+                guard.renew();
+            }
         }));
     }
 
@@ -116,22 +189,30 @@ impl Seat {
         self.registry.clone()
     }
 
-    /// The member of the consensus, which answers others.
-    pub(crate) fn consensus(&self) -> Option<Arc<Consensus>> {
-        self.consensus.clone()
+    /// Who this process is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
-    /// Whether the registry has caught up since the start and knows this node.
+    /// Its part in the cluster, if it keeps its registry on a volume.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        self.membership.clone()
+    }
+
+    /// Whether the registry has caught up since the start and has known this node.
     pub(crate) fn joined(&self) -> watch::Receiver<bool> {
         self.joined.subscribe()
     }
 
-    /// Waits until the volume has failed, after which this process can take no part any more.
-    /// Pends for ever without a volume.
-    pub(crate) async fn failed(&self) -> StoreFailed {
-        match &self.consensus {
-            Some(consensus) => consensus.failure().failed().await,
-            None => std::future::pending().await,
+    /// Waits until this process can take no part any more. Pends for ever without a volume.
+    pub(crate) async fn failed(&self) -> Failure {
+        let Some(membership) = &self.membership else {
+            return std::future::pending().await;
+        };
+        let mut volume = membership.consensus.failure();
+        tokio::select! {
+            failed = volume.failed() => Failure::Volume(failed),
+            () = self.identity.enters(Phase::TooOld) => Failure::TooOld,
         }
     }
 
@@ -140,9 +221,16 @@ impl Seat {
         for task in &self.tasks {
             task.abort();
         }
-        if let Some(consensus) = &self.consensus {
-            consensus.shutdown().await;
+        if let Some(membership) = &self.membership {
+            membership.consensus.shutdown().await;
         }
+    }
+}
+
+#[async_trait]
+impl Places for Guard {
+    async fn destinations(&self, sessions: &[ConsumerId]) -> BTreeMap<ConsumerId, NodeId> {
+        Self::destinations(self, sessions).await
     }
 }
 
@@ -154,66 +242,15 @@ fn ordinal(address: &NodeAddress, cluster: &config::Cluster) -> u64 {
     own.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
 }
 
-/// Makes this process known as the node of its name. That ends the run before it, whose process is
-/// gone: this one has the lock of its volume, or the volume is lost.
-async fn register(
-    registry: &RegistryHandle,
-    me: &Introduction,
-    raft_id: RaftId,
-    clock: &dyn Clock,
-) {
-    loop {
-        let replaces = registry.node(&me.node.name).map(|node| node.id.incarnation);
-        let registered = registry
-            .propose(Command::Register(Registration {
-                id: me.node.clone(),
-                replaces: replaces.filter(|replaced| *replaced != me.node.incarnation),
-                address: me.address.clone(),
-                raft_id,
-                version: Version::FIRST,
-                release: env!("CARGO_PKG_VERSION").to_owned(),
-                capacity: me.capacity,
-                at: clock.now(),
-            }))
-            .await;
-        match registered {
-            Ok(Outcome::Applied) => return,
-            // The copy here was behind: it shows by now whom to replace.
-            Ok(Outcome::Stale) | Err(_) => tracing::debug!(?registered, "not registered yet"),
-            Ok(outcome) => tracing::warn!(?outcome, "the cluster does not take this node"),
-        }
-        sleep(AGAIN).await;
-    }
-}
-
-/// Makes the sessions of earlier runs of this node its own, each under a new epoch. The loop of
-/// `ownership` opens them.
-async fn adopt(registry: &RegistryHandle, me: &NodeId) {
-    loop {
-        let orphans = registry.owned_by_earlier(me);
-        if orphans.is_empty() {
-            return;
-        }
-        let moves = orphans.iter().take(BATCH).map(|session| {
-            let to = Move {
-                epoch: session.epoch,
-                to: me.clone(),
-                handover: None,
-            };
-            (session.id.clone(), to)
-        });
-        let moves = moves.collect();
-        match registry.propose(Command::Move { moves }).await {
-            Ok(Outcome::Opened(moved)) if !moved.is_empty() => {
-                let sessions = moved.len();
-                tracing::info!(sessions, "adopted the sessions of an earlier run");
-            }
-            // What is left has changed meanwhile, or this process has been replaced: the registry
-            // shows that.
-            told => {
-                tracing::debug!(?told, "sessions of an earlier run not adopted yet");
-                sleep(AGAIN).await;
-            }
-        }
+#[cfg(test)]
+impl Introduction {
+    /// A registry of one process, in which this node is registered.
+    pub(crate) fn registry_of(node: &NodeId, clock: &dyn Clock) -> RegistryHandle {
+        let me = Self {
+            name: node.name.clone(),
+            address: "localhost:1".parse().unwrap(),
+            capacity: u32::MAX,
+        };
+        RegistryHandle::in_memory_of(me.registration(node.clone(), clock))
     }
 }

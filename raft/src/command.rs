@@ -74,7 +74,8 @@ pub enum Command {
         at: Timestamp,
     },
     /// Gives sessions to owners, each under a new epoch that permits one opening. Only to nodes
-    /// that are alive and do not drain. A session that is being deleted moves too: its new owner
+    /// that are alive and do not drain; but an owner that drains may leave a handover with itself,
+    /// for whoever opens the session next. A session that is being deleted moves too: its new owner
     /// leaves the group.
     Move {
         /// The sessions.

@@ -8,8 +8,7 @@ use sluice_types::{ConsumerId, GroupId, NodeId, NodeName};
 use crate::consensus::Asking;
 use crate::replica::Replica;
 use crate::{
-    Changes, Command, Error, Node, NodeState, Outcome, RaftId, Registration, SessionView,
-    SessionWatch, Version, placement,
+    Changes, Command, Error, Node, Outcome, Registration, SessionView, SessionWatch, placement,
 };
 
 /// The registry. Clones are the same one.
@@ -27,9 +26,17 @@ struct Shared {
 }
 
 impl RegistryHandle {
-    /// A registry of this process alone, empty: it ends with the process.
+    /// A registry of this process alone, empty: it ends with the process. Its node has to register
+    /// as in any other before it can own a session.
     pub fn in_memory() -> Self {
         Self::new(Arc::new(Replica::new()), None)
+    }
+
+    /// A registry of this process alone in which its node is registered: it ends with the process.
+    pub fn in_memory_of(node: Registration) -> Self {
+        let replica = Replica::new();
+        replica.apply(Command::Register(node));
+        Self::new(Arc::new(replica), None)
     }
 
     /// The registry of a cluster: this process's replica of it, and how the others are asked.
@@ -64,10 +71,7 @@ impl RegistryHandle {
         self.check_quorum()?;
         match &self.shared.asking {
             Some(asking) => asking.propose(command).await,
-            None => {
-                admit(&self.shared.replica, &command);
-                Ok(self.shared.replica.apply(command))
-            }
+            None => Ok(self.shared.replica.apply(command)),
         }
     }
 
@@ -162,44 +166,25 @@ impl RegistryHandle {
     }
 }
 
-/// Makes a node known that begins a session: in a registry of one process nobody registers it.
-fn admit(replica: &Replica, command: &Command) {
-    let Command::Create(creation) = command else {
-        return;
-    };
-    let Ok(address) = "localhost:1".parse() else {
-        return;
-    };
-    let node = &creation.owner;
-    let (state, replaces) = {
-        let registry = replica.read();
-        let known = registry.node(&node.name);
-        let replaces = known.map(|known| known.id.incarnation);
-        (registry.state_of(node), replaces)
-    };
-    if state == NodeState::Dead {
-        replica.apply(Command::Register(Registration {
-            id: node.clone(),
-            replaces,
-            address,
-            raft_id: RaftId::from_number(0),
-            version: Version::FIRST,
-            release: String::new(),
-            capacity: u32::MAX,
-            at: creation.created_at,
-        }));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use sluice_types::Timestamp;
+
     use super::*;
-    use crate::registry::tests::{claim, create, delete, gone, id, node};
+    use crate::NodeState;
+    use crate::registry::tests::{
+        change_node, claim, create, delete, gone, id, node, register, registration,
+    };
+
+    /// A registry in which node "a" is registered.
+    fn registry_of_a() -> RegistryHandle {
+        RegistryHandle::in_memory_of(registration(node("a"), None))
+    }
 
     async fn registry_after(commands: impl IntoIterator<Item = Command>) -> RegistryHandle {
-        let registry = RegistryHandle::in_memory();
+        let registry = registry_of_a();
         for command in commands {
             registry.propose(command).await.unwrap();
         }
@@ -220,6 +205,17 @@ mod tests {
         );
         assert_eq!(registry.lookup_linearizable(&id("c")).await, Ok(found));
         assert_eq!(registry.lookup_linearizable(&id("d")).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn only_a_node_that_has_registered_owns_sessions() {
+        let registry = RegistryHandle::in_memory();
+        let refused = registry.propose(create("c", 1)).await;
+        assert_eq!(refused, Ok(Outcome::NotAlive));
+        assert_eq!(registry.nodes(), []);
+        registry.propose(register("a", 1)).await.unwrap();
+        let created = registry.propose(create("c", 1)).await;
+        assert!(matches!(created, Ok(Outcome::Done(_))), "{created:?}");
     }
 
     #[tokio::test]
@@ -261,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_watch_sees_every_life_of_its_id_and_nothing_of_others() {
-        let registry = RegistryHandle::in_memory();
+        let registry = registry_of_a();
         let mut watch = registry.watch(&id("c"));
         assert_eq!(watch.current(), None);
         registry.propose(create("d", 9)).await.unwrap();
@@ -305,18 +301,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_becomes_of_a_node_wakes_those_who_follow_its_sessions_or_the_whole() {
+        let registry = registry_after([register("b", 1), create("c", 1)]).await;
+        let mut of_a = registry.watch(&id("c"));
+        let mut changes = registry.changes();
+        let about_a = [
+            change_node(node("a"), 0, NodeState::Draining),
+            change_node(node("a"), 1, NodeState::Dead),
+            register("a", 2),
+        ];
+        for command in about_a {
+            let before = of_a.current();
+            let applied = registry.propose(command.clone()).await;
+            assert_eq!(applied, Ok(Outcome::Applied), "{command:?}");
+            assert!(has_changed(&mut of_a).await, "not woken by {command:?}");
+            assert_eq!(of_a.current(), before);
+            assert!(any_change(&mut changes).await, "not woken by {command:?}");
+        }
+        let about_b = [
+            change_node(node("b"), 0, NodeState::Dead),
+            Command::RemoveNode {
+                node: node("b"),
+                at: Timestamp::from_millis(2),
+            },
+        ];
+        for command in about_b {
+            registry.propose(command.clone()).await.unwrap();
+            assert!(!has_changed(&mut of_a).await, "woken by {command:?}");
+            assert!(any_change(&mut changes).await, "not woken by {command:?}");
+        }
+    }
+
+    /// Whether anything has changed, now.
+    async fn any_change(changes: &mut Changes) -> bool {
+        tokio::select! {
+            biased;
+            () = changes.changed() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
     async fn any_change_wakes_those_who_follow_the_whole() {
-        let registry = RegistryHandle::in_memory();
+        let registry = registry_of_a();
         let mut changes = registry.changes();
         registry.propose(create("c", 1)).await.unwrap();
         changes.changed().await;
         let nothing_new = registry.propose(create("c", 2)).await.unwrap();
         assert!(matches!(nothing_new, Outcome::Exists(_)));
-        let is_woken = tokio::select! {
-            biased;
-            () = changes.changed() => true,
-            () = std::future::ready(()) => false,
-        };
-        assert!(!is_woken);
+        assert!(!any_change(&mut changes).await);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use sluice_types::ConsumerId;
+use sluice_types::{ConsumerId, NodeName};
 use tokio::sync::watch;
 
 use crate::watch::Watchers;
@@ -30,13 +30,16 @@ impl Replica {
     pub(crate) fn apply(&self, command: Command) -> Outcome {
         let mut registry = self.write();
         let is_end = matches!(command, Command::Gone { .. });
+        let node = node_of(&command);
         let outcome = registry.apply(command);
         // Told under the lock, so that nobody is told of two changes in the wrong order.
         match outcome {
-            // Sessions may have lost their owner with it.
-            Outcome::Applied => self
-                .watchers
-                .publish_all(|id| registry.session(id).cloned()),
+            // Sessions may have lost their owner with it, though they stay as they are: what
+            // their followers wait for has changed.
+            Outcome::Applied => self.watchers.publish_all(
+                |id| registry.session(id).cloned(),
+                |session| node.as_ref() == Some(&session.owner.name),
+            ),
             _ => self.watchers.publish(changed(&outcome, is_end)),
         }
         outcome
@@ -46,7 +49,9 @@ impl Replica {
     pub(crate) fn replace(&self, registry: Registry) {
         let mut held = self.write();
         *held = registry;
-        self.watchers.publish_all(|id| held.session(id).cloned());
+        // Any node may have ended meanwhile.
+        self.watchers
+            .publish_all(|id| held.session(id).cloned(), |_| true);
     }
 
     /// Says that all entries of the log before `next` have been applied.
@@ -85,6 +90,27 @@ impl Replica {
     fn write(&self) -> RwLockWriteGuard<'_, Registry> {
         let lock = self.registry.write();
         lock.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The node that the command is about.
+fn node_of(command: &Command) -> Option<NodeName> {
+    match command {
+        Command::Register(registration) => Some(registration.id.name.clone()),
+        Command::ChangeNode { node, .. } | Command::RemoveNode { node, .. } => {
+            Some(node.name.clone())
+        }
+        Command::Create(_)
+        | Command::Open { .. }
+        | Command::Seek { .. }
+        | Command::Assign { .. }
+        | Command::Observed { .. }
+        | Command::Delete { .. }
+        | Command::Gone { .. }
+        | Command::Move { .. }
+        | Command::Joined { .. }
+        | Command::RaiseVersion { .. }
+        | Command::Recover { .. } => None,
     }
 }
 

@@ -20,7 +20,8 @@ impl SessionWatch {
         self.receiver.borrow_and_update().clone()
     }
 
-    /// Waits until the session has changed since [`current`](Self::current) was last asked.
+    /// Waits until the session, or the node of its owner, has changed since
+    /// [`current`](Self::current) was last asked. A node registers, drains, dies or is removed.
     ///
     /// Nothing is missed between two calls, but several changes may be seen as one. Pends for
     /// ever when the registry is no more. A dropped future loses nothing.
@@ -39,7 +40,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Waits until anything has changed since the last call. Pends for ever when the registry is
+    /// Waits until anything, sessions or nodes, has changed since the last call. Pends for ever when the registry is
     /// no more. A dropped future loses nothing.
     pub async fn changed(&mut self) {
         if self.receiver.changed().await.is_err() {
@@ -102,13 +103,18 @@ impl Watchers {
     }
 
     /// Tells that anything may have changed; `current` says what has become of a session.
-    pub(crate) fn publish_all(&self, current: impl Fn(&ConsumerId) -> Option<SessionView>) {
+    /// Followers of one that `concerns` are woken though it is as it was.
+    pub(crate) fn publish_all(
+        &self,
+        current: impl Fn(&ConsumerId) -> Option<SessionView>,
+        concerns: impl Fn(&SessionView) -> bool,
+    ) {
         {
             let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, sender) in sessions.iter() {
                 sender.send_if_modified(|known| {
                     let view = current(id);
-                    let is_news = *known != view;
+                    let is_news = *known != view || view.as_ref().is_some_and(&concerns);
                     *known = view;
                     is_news
                 });

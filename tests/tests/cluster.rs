@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sluice_tests::ports::Port;
 use sluice_tests::reader::assigned;
 use sluice_tests::{Client, Dice, Kafka, Node, eventually, unique};
+use tokio::time::Instant;
 
 /// Far more than anything here takes, also on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -31,6 +32,7 @@ impl Cluster {
                 .env("SLUICE_CLUSTER__PEERS", peers.join(","))
                 .env("SLUICE_CLUSTER__DATA_DIR", "registry")
                 .env("SLUICE_CLUSTER__SECRET", "only-the-nodes-know")
+                .env("SLUICE_DRAIN__LINGER", "1s")
                 .env("SLUICE_LOG", "info,sluice_node=debug,openraft=off")
                 .start()
                 .await
@@ -69,6 +71,20 @@ async fn topic_with(kafka: &Kafka, partitions: i32, records: u64) -> String {
 
 fn spec(topic: &str) -> Value {
     json!({"group_id": unique("group"), "topics": [topic], "auto_offset_reset": "earliest"})
+}
+
+/// Subscribes until a session is on the node with this number, as it soon is: they are spread.
+async fn session_on(cluster: &Cluster, number: usize, topic: &str) -> String {
+    let client = cluster.nodes[0].client();
+    for _ in 0..9 {
+        let session = client.subscribe(spec(topic)).await.expect(200);
+        let id = session.text_at("consumer_id").to_owned();
+        let described = client.get(&id).await.expect(200);
+        if described["owner"] == format!("sluice-{number}") {
+            return id;
+        }
+    }
+    panic!("no session came to node {number}");
 }
 
 #[tokio::test]
@@ -201,36 +217,64 @@ async fn sessions_go_on_when_all_nodes_were_killed_at_once() {
 }
 
 #[tokio::test]
-async fn requests_wait_for_a_node_that_starts_again() {
+async fn a_session_goes_on_at_another_node_when_its_owner_is_killed() {
     let kafka = Kafka::shared().await;
     let cluster = Cluster::start(kafka).await;
-    let topic = topic_with(kafka, 1, 10).await;
-    let clients = cluster.clients();
-    // One of the first three is on the last node.
-    let mut moved = None;
-    for _ in 0..3 {
-        let session = clients[0].subscribe(spec(&topic)).await.expect(200);
-        let id = session.text_at("consumer_id").to_owned();
-        let described = clients[0].get(&id).await.expect(200);
-        if described["owner"] == "sluice-2" {
-            moved = Some(id);
-        }
-    }
-    let id = moved.expect("sessions are spread");
+    let topic = topic_with(kafka, 1, 30).await;
+    let (client, id) = (
+        cluster.nodes[0].client(),
+        session_on(&cluster, 2, &topic).await,
+    );
+    let first = client.consume(&id, json!({"max_records": 10, "timeout_ms": 10_000}));
+    let first = first.await.expect(200);
+    assert_eq!(first.records().len(), 10);
+    client.commit(&id, ()).await.expect(200);
     cluster.nodes[2].kill();
-    let waiting = tokio::spawn({
-        let (client, id) = (clients[0].clone(), id.clone());
-        async move { client.consume(&id, json!({"timeout_ms": 60_000})).await }
-    });
-    let refused = clients[1].request(Method::GET, &format!("/api/consumers/{id}/position"));
-    let refused = clients[1]
-        .send(refused.header("x-request-timeout-ms", "500"))
-        .await;
-    refused.expect_problem(503, "owner_unavailable");
-    cluster.nodes[2].restart().await.unwrap();
-    let polled = waiting.await.unwrap().expect(200);
-    assert_eq!(polled.records().len(), 10);
-    clients[1].delete(&id).await.expect(204);
+    let killed = Instant::now();
+    // The request waits for the next owner, and is answered by it.
+    let second = client.consume(&id, json!({"max_records": 10, "timeout_ms": 20_000}));
+    let second = second.await.expect(200);
+    assert_eq!(second.records()[0]["offset"], 10, "{}", second.json);
+    assert_eq!(
+        second["generation"], first["generation"],
+        "others have noticed nothing"
+    );
+    println!("answered {:?} after the kill", killed.elapsed());
+    let described = client.get(&id).await.expect(200);
+    assert_ne!(described["owner"], "sluice-2");
+    client.delete(&id).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_hands_its_sessions_over_with_exact_positions() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::start(kafka).await;
+    let topic = topic_with(kafka, 2, 60).await;
+    let client = cluster.nodes[0].client();
+    let id = session_on(&cluster, 2, &topic).await;
+    let first = client.consume(&id, json!({"max_records": 10, "timeout_ms": 10_000}));
+    let first = first.await.expect(200);
+    let before = client.position(&id).await.expect(200);
+    cluster.nodes[2].sigterm();
+    let began = Instant::now();
+    eventually(DEADLINE, "the session has moved", async || {
+        client.get(&id).await.expect(200)["owner"] != "sluice-2"
+    })
+    .await;
+    let after = client.position(&id).await.expect(200);
+    println!("moved in {:?}", began.elapsed());
+    assert_eq!(after["offsets"], before["offsets"], "nothing was committed");
+    assert_eq!(
+        after["generation"], first["generation"],
+        "the group has noticed nothing"
+    );
+    // It is there for others a while yet, then it ends.
+    let late = cluster.nodes[2].client().position(&id).await.expect(200);
+    assert_eq!(late["offsets"], after["offsets"]);
+    let status = cluster.nodes[2].wait_exit(DEADLINE).await.unwrap();
+    assert!(status.success(), "{status}");
+    println!("stopped in {:?}", began.elapsed());
+    client.delete(&id).await.expect(204);
 }
 
 #[tokio::test]
@@ -292,16 +336,7 @@ async fn without_a_majority_sessions_go_on_and_nothing_is_decided() {
     let cluster = Cluster::start(kafka).await;
     let topic = topic_with(kafka, 1, 30).await;
     let client = cluster.nodes[0].client();
-    let mut here = None;
-    for _ in 0..3 {
-        let session = client.subscribe(spec(&topic)).await.expect(200);
-        let id = session.text_at("consumer_id").to_owned();
-        let described = client.get(&id).await.expect(200);
-        if described["owner"] == "sluice-0" {
-            here = Some(id);
-        }
-    }
-    let id = here.expect("sessions are spread");
+    let id = session_on(&cluster, 0, &topic).await;
     cluster.nodes[1].kill();
     cluster.nodes[2].kill();
     // Nobody can say that there is no such session.

@@ -55,6 +55,10 @@ impl Slow {
 
 #[async_trait]
 impl Authority for Slow {
+    fn lease(&self) -> Duration {
+        Duration::MAX
+    }
+
     async fn confirm(&self, _: &Claim) -> Result<Standing, AuthorityError> {
         Ok(Standing::Owner(self.record.clone()))
     }
@@ -101,6 +105,7 @@ impl Fixture {
             points: PartitionMap::new(),
             mode: Mode::Subscribed,
             counts_at_creation: [(topic.clone(), 2)].into(),
+            handed_over: None,
         };
         let registry = Arc::new(Slow {
             record: record.clone(),

@@ -73,7 +73,7 @@ impl Worker {
         };
         let record = self.record.clone();
         async move {
-            let found = finder.try_find(&partitions, &record, false).await;
+            let found = finder.try_find(&partitions, &record).await;
             match &found {
                 Ok(_) => {}
                 Err(Error::AccessDenied(_)) => sleep(REFUSED).await,
@@ -101,6 +101,7 @@ impl Worker {
             starts,
             uncommitted,
             troubles,
+            ..
         } = found;
         let assigned = if self.is_grouped() {
             self.link.handle.assign(&starts)

@@ -188,7 +188,7 @@ impl ConsumerBuilder {
         let create = move || Handle::create(&client, closer, move || waking.notify_one());
         let handle = blocking.run(create).await?.map_err(as_setting)?;
         let life = CreationStamp::random();
-        let link = Arc::new(Link::new(handle, None, life, false));
+        let link = Arc::new(Link::new(handle, None, life, None));
         let all = partitions_of(&counts);
         let worker = Worker::new(settings, life, blocking, link, wake, counts);
         Consumer::start(worker, all, JOIN).await

@@ -106,6 +106,7 @@ impl Worker {
                 points: PartitionMap::new(),
                 mode: Mode::Subscribed,
                 counts_at_creation: counts,
+                handed_over: None,
             },
             settings,
             blocking,

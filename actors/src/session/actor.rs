@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use futures::stream;
@@ -21,12 +20,11 @@ use super::ops::{Asked, Running, Urgent, WhenLate};
 use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
 use super::refusal::FetchRefusal;
+use super::silence::Silence;
 use super::state::State;
 use crate::kafka::KafkaEvent;
-use crate::{Assignment, Ended, Error, Opening, Record, SessionEvent};
+use crate::{Assignment, Ended, Error, Opening, Record};
 
-/// How often a session looks after its handle, whether or not a client polls.
-const TICK: Duration = Duration::from_secs(1);
 /// Requests that may wait in a session's mailbox.
 const MAILBOX: usize = 64;
 
@@ -66,6 +64,10 @@ pub(crate) struct SessionActor {
     pub(super) asked: VecDeque<Asked>,
     pub(super) running: Option<Running>,
     pub(super) when_late: Rc<Cell<WhenLate>>,
+    /// The group has taken partitions back and has yet to say what it gives instead.
+    pub(super) rebalancing: bool,
+    /// It is being handed over: it serves nobody until that has come to nothing.
+    pub(super) moving: bool,
     /// librdkafka waits until an assignment is taken.
     pub(super) assignment_open: bool,
     pub(super) op_serial: u64,
@@ -77,7 +79,7 @@ pub(crate) struct SessionActor {
     pub(super) repositioning: bool,
     pub(super) ready: Vec<ReadyWaiter>,
     pub(super) was_ready: bool,
-    pub(super) last_renewal: Instant,
+    pub(super) silence: Silence,
     pub(super) expired: bool,
     pub(super) last_auto_commit: Instant,
 }
@@ -101,6 +103,8 @@ impl SessionActor {
             epoch = %claim.epoch
         );
         let now = Instant::now();
+        let idle = record.handed_over.as_ref().map(|left| left.idle);
+        let idle = idle.unwrap_or_default();
         Self {
             state: State::subscribed(*stamp, &spec.topics, record.seek_seq),
             record: record.clone(),
@@ -118,6 +122,8 @@ impl SessionActor {
             asked: VecDeque::new(),
             running: None,
             when_late: Rc::default(),
+            rebalancing: false,
+            moving: false,
             assignment_open: false,
             op_serial: 0,
             retry_at: None,
@@ -126,7 +132,7 @@ impl SessionActor {
             repositioning: false,
             ready: Vec::new(),
             was_ready: false,
-            last_renewal: now,
+            silence: Silence::after(idle),
             expired: false,
             last_auto_commit: now,
             end,
@@ -172,47 +178,7 @@ impl SessionActor {
     }
 
     fn renew(&mut self) {
-        self.last_renewal = Instant::now();
-    }
-
-    /// Looks after the handle, the timers and what is owed.
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.pump(ctx);
-        self.recheck_refusal(ctx);
-        self.bound_held();
-        self.answer_ready();
-        let idle = self.poll.is_none()
-            && self.asked.is_empty()
-            && self.ready.is_empty()
-            && self.last_renewal.elapsed() >= self.opening.spec.session_timeout;
-        // While the node's queue is full, the next tick tries again.
-        if idle
-            && self.phase != Phase::Finished
-            && let Ok(permit) = self.end.events.try_reserve()
-        {
-            self.expired = true;
-            self.phase = Phase::Finished;
-            tracing::info!(parent: &self.span, "session expired");
-            let claim = self.opening.claim.clone();
-            permit.send(SessionEvent {
-                claim,
-                ended: Ended::Expired,
-            });
-        }
-        self.queue_auto_commit(ctx);
-        self.report_lag();
-    }
-
-    pub(super) fn queue_auto_commit(&mut self, ctx: &mut Context<Self>) {
-        let spec = &self.opening.spec;
-        let due = spec.auto_commit
-            && self.phase == Phase::Running
-            && self.last_auto_commit.elapsed() >= spec.auto_commit_interval
-            && !self.asked.iter().any(|op| matches!(op, Asked::AutoCommit))
-            && !self.state.owed().is_empty();
-        if due {
-            self.ask(Asked::AutoCommit, ctx);
-        }
+        self.silence.ends();
     }
 
     /// Runs what the handle has: outcomes of commits, records, events.
@@ -245,7 +211,10 @@ impl SessionActor {
                 self.assignment_open = true;
                 self.urge(Urgent::Assign(partitions), ctx);
             }
-            KafkaEvent::Revoke(partitions) => self.urge(Urgent::Revoke(partitions), ctx),
+            KafkaEvent::Revoke(partitions) => {
+                self.rebalancing = true;
+                self.urge(Urgent::Revoke(partitions), ctx);
+            }
             KafkaEvent::Error {
                 code: Some(Code::AllBrokersDown),
                 reason,
@@ -288,13 +257,7 @@ impl Actor for SessionActor {
             Some((Wake, wake))
         });
         ctx.add_stream(wakes);
-        let spec = &self.opening.spec;
-        let interval = if spec.auto_commit {
-            TICK.min(spec.auto_commit_interval)
-        } else {
-            TICK
-        };
-        ctx.run_interval(interval, Self::tick);
+        self.start_ticking(ctx);
         self.env.metrics.sessions.inc();
         self.urge(Urgent::Open, ctx);
     }
@@ -345,9 +308,15 @@ impl Handler<Ask> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
-        let ends = matches!(&ask, Ask::Op(op) if op.ends_session());
+        let ends = ask.ends_session();
         if self.phase == Phase::Finished && !ends {
             return ask.refuse(Error::NotHere);
+        }
+        if !ends && !self.holds_lease(ctx) {
+            return ask.refuse(Error::NotHere);
+        }
+        if self.moving && !ends && ask.is_served() {
+            return ask.refuse(Error::Moving);
         }
         match ask {
             Ask::Ready { deadline, reply } => {
@@ -375,6 +344,9 @@ impl Handler<Ask> for SessionActor {
             Ask::Assignment { reply } => {
                 let _ = reply.send(Ok(self.assignment()));
             }
+            Ask::HandOver { deadline, reply } => self.begin_handover(deadline, reply, ctx),
+            Ask::Abandon { deadline, reply } => self.abandon(deadline, reply, ctx),
+            Ask::Resume => self.end_handover(ctx),
             Ask::Snapshot { deadline, reply } => self.snapshot(deadline, reply, ctx),
             Ask::Panic { reply } => {
                 let _unanswered = reply;

@@ -112,6 +112,9 @@ impl SessionActor {
 
     /// Puts an op that met a rebalance back, in front of what was asked after it.
     fn ask_again(&mut self, op: Asked, ctx: &mut Context<Self>) {
+        if self.moving {
+            return op.refuse(Error::Moving);
+        }
         self.asked.push_front(op);
         self.retry_at = Some(Instant::now() + AGAIN);
         ctx.run_later(AGAIN, |actor, ctx| {

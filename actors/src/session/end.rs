@@ -38,6 +38,24 @@ impl SessionActor {
         }
     }
 
+    /// Ends although nobody has taken over yet: who waits is to look for the next owner.
+    pub(super) fn abandon(
+        &mut self,
+        deadline: Deadline,
+        reply: oneshot::Sender<bool>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.end.is_fenced();
+        self.refuse_all(Error::NotHere);
+        self.begin_end(ctx);
+        let leave = Asked::Leave {
+            departure: Departure::Stay,
+            deadline,
+            reply,
+        };
+        self.ask(leave, ctx);
+    }
+
     /// Makes the final commit, if auto-commit owes one.
     pub(super) fn finish(
         &mut self,

@@ -18,6 +18,12 @@ pub(crate) struct EndGuard {
 }
 
 impl EndGuard {
+    /// Whoever waits for an answer that will not come asks the next owner.
+    pub(super) fn is_fenced(&self) {
+        // It may have ended in another way already.
+        let _ = self.ended.set(Ended::Fenced);
+    }
+
     /// Makes the node forget the session before the actor is gone.
     pub(super) fn forget(&mut self) {
         if let Some(on_end) = self.on_end.take() {

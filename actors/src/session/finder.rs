@@ -33,6 +33,8 @@ pub(crate) struct Found {
     pub(crate) starts: Offsets,
     /// Those of `starts` that have to be committed before they are shown.
     pub(crate) uncommitted: Offsets,
+    /// Those of `starts` up to which the owner before has delivered.
+    pub(crate) handed_over: Offsets,
     /// Partitions that cannot start.
     pub(crate) troubles: PartitionMap<Trouble>,
 }
@@ -55,10 +57,9 @@ impl Finder {
         &self,
         partitions: &Partitions,
         record: &Record,
-        after_join: bool,
     ) -> Result<Found, Apply> {
         loop {
-            match self.try_find(partitions, record, after_join).await {
+            match self.try_find(partitions, record).await {
                 Ok(found) => return Ok(found),
                 Err(refused @ Error::AccessDenied(_)) => {
                     // Shown to whoever waits; asked again, since an operator may mend it.
@@ -85,24 +86,29 @@ impl Finder {
         }
     }
 
-    /// Finds starts, asking Kafka once.
+    /// Finds starts, asking Kafka once. Of `record` what was handed over counts: it must be the
+    /// first assignment.
     pub(crate) async fn try_find(
         &self,
         partitions: &Partitions,
         record: &Record,
-        after_join: bool,
     ) -> Result<Found, Error> {
+        let handed_over = record.handed_over.as_ref().map(|left| &left.points);
         let committed = self.committed(partitions).await?;
         let (mut resets, mut nowhere) = (PartitionMap::new(), Partitions::new());
         let mut found = Found::default();
         for at in partitions.iter() {
             let facts = Facts {
+                handed_over: handed_over.and_then(|points| points.get(&at)),
                 point: record.points.get(&at),
                 committed: committed.get(&at),
                 is_new: is_new(&at, &record.counts_at_creation),
-                after_join,
             };
             match start::decide(facts, self.life, self.reset) {
+                Start::HandedOver(offset) => {
+                    found.starts.insert(&at, offset);
+                    found.handed_over.insert(&at, offset);
+                }
                 Start::At(offset) => drop(found.starts.insert(&at, offset)),
                 Start::Beginning => drop(resets.insert(&at, SeekTarget::Earliest)),
                 Start::End => drop(resets.insert(&at, SeekTarget::Latest)),

@@ -11,11 +11,12 @@ use super::actor::{Phase, SessionActor};
 use super::end::leave_group;
 use super::environment::Environment;
 use super::finder::{AGAIN, Finder, Found};
+use super::lease::Lease;
 use super::link::Link;
 use super::ops::{Apply, OpFuture, Urgent, then};
 use crate::authority::{AuthorityError, Standing};
 use crate::kafka::{Handle, HandleKind, consumer_config};
-use crate::{Ended, Error};
+use crate::{Ended, Error, Record};
 
 /// How long the final commit before a revocation may take.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
@@ -27,7 +28,11 @@ impl SessionActor {
     pub(super) fn open(&mut self) -> OpFuture {
         let (env, opening) = (self.env.clone(), self.opening.clone());
         let (wake, mode) = (self.wake.clone(), self.mode().clone());
+        let lease = self.lease();
         Box::pin(async move {
+            if !lease.holds() {
+                return end(Ended::LeaseLost);
+            }
             let created = create_link(&env, &opening, &mode, wake).await;
             let link = match created {
                 Ok(link) => link,
@@ -57,6 +62,7 @@ impl SessionActor {
         let (env, claim) = (self.env.clone(), self.opening.claim.clone());
         let known = self.member.clone();
         let record = self.record.clone();
+        let is_first = known.is_none();
         let mode = self.mode().clone();
         Some(Box::pin(async move {
             let member = link.handle.member_id();
@@ -67,7 +73,11 @@ impl SessionActor {
                 false => Standing::Owner(record),
             };
             let record = match standing {
-                Standing::Owner(record) => record,
+                Standing::Owner(record) => Record {
+                    // A handle that has joined anew by itself is not a handle anew.
+                    handed_over: record.handed_over.filter(|_| is_first),
+                    ..record
+                },
                 Standing::Elsewhere => return end(Ended::Fenced),
                 Standing::Gone => {
                     // librdkafka leaves only once it is told what becomes of the assignment.
@@ -78,12 +88,15 @@ impl SessionActor {
                     return end(Ended::Fenced);
                 }
             };
-            let found = match finder.find(&partitions, &record, after_join).await {
+            let found = match finder.find(&partitions, &record).await {
                 Ok(found) => found,
                 Err(refusal) => return refusal,
             };
             then(move |actor, ctx| {
-                actor.record = record;
+                actor.record = Record {
+                    handed_over: None,
+                    ..record
+                };
                 actor.member = Some(member);
                 actor.assigned(&link, found, &mode, ctx);
             })
@@ -101,6 +114,7 @@ impl SessionActor {
         let Found {
             starts,
             uncommitted,
+            handed_over,
             troubles,
         } = found;
         let assigned = match mode {
@@ -124,6 +138,8 @@ impl SessionActor {
                     .assign_manually(&starts, i32::try_from(*revision).unwrap_or(i32::MAX));
             }
         }
+        self.state.take_over(&handed_over);
+        self.state.remember_seeks(&self.record.points);
         if replaces {
             self.intake.clear();
         }
@@ -133,6 +149,7 @@ impl SessionActor {
             self.state.set_trouble(&at, *trouble);
         }
         self.env.metrics.rebalances.inc();
+        self.rebalancing = false;
         self.brokers_down = false;
         self.forget_obstacle();
         if self.phase == Phase::Joining {
@@ -241,11 +258,9 @@ pub(super) async fn create_link(
     mode: &Mode,
     wake: Arc<tokio::sync::Notify>,
 ) -> Result<Arc<Link>, Error> {
-    let manual = matches!(mode, Mode::Assigned { .. });
-    let kind = if manual {
-        HandleKind::Standalone
-    } else {
-        HandleKind::Member(&opening.claim.id)
+    let (kind, manual) = match mode {
+        Mode::Subscribed => (HandleKind::Member(&opening.claim.id), None),
+        Mode::Assigned { .. } => (HandleKind::Standalone, Some(Lease::of(&env.authority))),
     };
     let config = consumer_config(&env.config, &opening.spec, kind);
     let closer = env.closer.clone();

@@ -11,6 +11,7 @@ use sluice_types::{
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::lease::Lease;
 use super::stamp::CommitStamp;
 use crate::kafka::{Cluster, CommitOutcome, Handle, ListedOffset, LogBounds, code_failure};
 use crate::{Error, SeekTarget};
@@ -20,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) handle: Handle,
     life: CreationStamp,
     manual: bool,
+    /// Without it nothing is committed.
+    lease: Lease,
     /// Asked about logs if it sees what the session sees; else the handle is.
     cluster: Option<Arc<Cluster>>,
     commits: Mutex<Commits>,
@@ -54,17 +57,19 @@ pub(crate) struct Judged {
 }
 
 impl Link {
-    /// Commits of a `manual` link are refused for good while its group has members.
+    /// Commits of a `manual` link need the lease, and are refused for good while its group has
+    /// members.
     pub(crate) fn new(
         handle: Handle,
         cluster: Option<Arc<Cluster>>,
         life: CreationStamp,
-        manual: bool,
+        manual: Option<Lease>,
     ) -> Self {
         Self {
             handle,
             life,
-            manual,
+            manual: manual.is_some(),
+            lease: manual.unwrap_or_else(Lease::not_needed),
             cluster,
             commits: Mutex::default(),
             settled: Notify::new(),
@@ -104,8 +109,12 @@ impl Link {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a commit, stamped as this session's.
-    pub(crate) fn commit(&self, offsets: Offsets, seek_seq: SeekSeq) -> Result<Sent, Error> {
+    /// Sends a commit, stamped as this session's. Without a lease, where one is needed, it is
+    /// [`Error::NotHere`]: another owner may have committed since.
+    fn commit(&self, offsets: Offsets, seek_seq: SeekSeq) -> Result<Sent, Error> {
+        if !self.lease.holds() {
+            return Err(Error::NotHere);
+        }
         let (sender, outcome) = oneshot::channel();
         let number = {
             let mut commits = self.commits();

@@ -68,10 +68,11 @@ impl SessionActor {
             let record = Record {
                 points: PartitionMap::new(),
                 mode: mode.clone(),
+                handed_over: None,
                 ..record
             };
             let finder = finder_of(link.clone());
-            let found = match finder.try_find(&partitions, &record, true).await {
+            let found = match finder.try_find(&partitions, &record).await {
                 Ok(found) => found,
                 Err(error) => return refuse(reply, error),
             };
@@ -80,6 +81,9 @@ impl SessionActor {
                 Ok(points) => points,
                 Err(error) => return refuse(reply, error),
             };
+            if env.authority.lease().is_zero() {
+                return refuse(reply, Error::NoQuorum);
+            }
             // From here on the registry may have the new mode, and the session must come to it.
             when_late.set(WhenLate::GoOn);
             let written = env
@@ -120,6 +124,9 @@ impl SessionActor {
                 actor.intake.clear();
                 actor.drop_group_events();
                 actor.phase = Phase::Joining;
+                if !actor.holds_lease(ctx) {
+                    return drop(reply.send(Err(Error::NotHere)));
+                }
                 // A start that is written as a point needs no commit to survive.
                 let found = Found {
                     uncommitted: Default::default(),

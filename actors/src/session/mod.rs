@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request ──► ask.rs ──► actor.rs ──► ops.rs: one at a time
-//!                          │   ▲         join, reset, commit, seek, manual, end
+//!                          │   ▲         join, reset, commit, seek, manual, handover, end
 //!         poll.rs ◄────────┘   │           │ decide with
 //!            │                 │           ▼
 //!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
@@ -23,8 +23,10 @@ mod end_guard;
 mod environment;
 mod escape;
 mod finder;
+mod handover;
 mod intake;
 mod join;
+mod lease;
 mod link;
 mod manual;
 mod ops;
@@ -34,10 +36,12 @@ mod refusal;
 mod reply;
 mod reset;
 mod seek;
+mod silence;
 mod snapshot;
 mod stamp;
 mod start;
 mod state;
+mod timers;
 mod trouble;
 
 pub(crate) use actor::SessionActor;
@@ -53,6 +57,7 @@ pub(crate) use encode::RecordRef;
 pub(crate) use end::leave_group;
 pub(crate) use finder::{Finder, Found};
 pub(crate) use intake::{Intake, Pass, Verdict};
+pub(crate) use lease::Lease;
 pub(crate) use link::{Judged, Link};
 pub(crate) use start::{Restart, restart};
 pub(crate) use state::{Slot, State};

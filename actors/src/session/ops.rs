@@ -13,6 +13,7 @@ use sluice_types::{Offsets, Partitions};
 use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionActor};
+use super::handover::Departing;
 use super::reply::Reply;
 use crate::{Assignment, Commit, Committed, Deadline, Ended, Error, Positions, Seek, Sought};
 
@@ -92,6 +93,7 @@ pub(crate) enum Asked {
         reply: Reply<Assignment>,
     },
     AutoCommit,
+    HandOver(Departing),
     Finish {
         why: Finish,
         deadline: Deadline,
@@ -111,7 +113,7 @@ impl Asked {
             | Self::Seek { deadline, .. }
             | Self::Positions { deadline, .. }
             | Self::Assign { deadline, .. } => Some(*deadline),
-            Self::AutoCommit | Self::Finish { .. } | Self::Leave { .. } => None,
+            Self::AutoCommit | Self::HandOver(_) | Self::Finish { .. } | Self::Leave { .. } => None,
         }
     }
 
@@ -121,7 +123,9 @@ impl Asked {
             Self::Commit { .. } | Self::Seek { .. } | Self::Positions { .. } | Self::AutoCommit => {
                 true
             }
-            Self::Assign { .. } | Self::Finish { .. } | Self::Leave { .. } => false,
+            Self::Assign { .. } | Self::HandOver(_) | Self::Finish { .. } | Self::Leave { .. } => {
+                false
+            }
         }
     }
 
@@ -148,7 +152,9 @@ impl Asked {
             Self::Seek { reply, .. } => reply.is_closed(),
             Self::Positions { reply, .. } => reply.is_closed(),
             Self::Assign { reply, .. } => reply.is_closed(),
-            Self::AutoCommit | Self::Finish { .. } | Self::Leave { .. } => false,
+            Self::AutoCommit | Self::HandOver(_) | Self::Finish { .. } | Self::Leave { .. } => {
+                false
+            }
         }
     }
 
@@ -159,6 +165,7 @@ impl Asked {
             Self::Positions { reply, .. } => drop(reply.send(Err(error))),
             Self::Assign { reply, .. } => drop(reply.send(Err(error))),
             Self::AutoCommit => {}
+            Self::HandOver(departing) => departing.refuse(error),
             Self::Finish { reply, .. } => drop(reply.send(())),
             Self::Leave { reply, .. } => drop(reply.send(false)),
         }
@@ -235,8 +242,9 @@ impl SessionActor {
         self.asked.retain(|op| !op.client_is_gone());
         let settled = self.phase == Phase::Running && self.retry_at.is_none();
         let fate_known = !self.state.awaits_fate();
-        let ready = self.asked.iter().position(|op| {
-            (settled || !op.needs_partitions()) && (fate_known || !op.needs_fate())
+        let ready = self.asked.iter().position(|op| match op {
+            Asked::HandOver(departing) => self.may_hand_over(departing),
+            op => (settled || !op.needs_partitions()) && (fate_known || !op.needs_fate()),
         })?;
         self.asked.remove(ready)
     }
@@ -282,6 +290,7 @@ impl SessionActor {
                 reply,
             } => Some(self.assign_manually(partitions, deadline, reply)),
             Asked::AutoCommit => self.auto_commit(),
+            Asked::HandOver(departing) => self.hand_over(departing),
             Asked::Finish {
                 why,
                 deadline,

@@ -146,7 +146,7 @@ impl SessionActor {
     /// Serves the waiting poll, if it may be served; else takes a few records off the handle so
     /// that the events behind them are seen.
     pub(super) fn serve_poll(&mut self, link: &Arc<Link>, ctx: &mut Context<Self>) {
-        if self.is_repositioning() {
+        if self.is_repositioning() || !self.holds_lease(ctx) {
             return;
         }
         self.poll.take_if(|waiting| waiting.reply.is_closed());
@@ -255,7 +255,7 @@ impl SessionActor {
         let size = body.len() as u64;
         self.env.inflight.fetch_add(size, Ordering::Relaxed);
         let inflight = self.env.inflight.clone();
-        let fate = AnswerFate::new(number, ctx.address(), move || {
+        let fate = AnswerFate::new(number, ctx.address(), self.lease(), move || {
             inflight.fetch_sub(size, Ordering::Relaxed);
         });
         let kind = if records == 0 { "empty" } else { "records" };
@@ -264,7 +264,7 @@ impl SessionActor {
             .metrics
             .poll_wait
             .observe(waiting.since.elapsed().as_secs_f64());
-        self.last_renewal = Instant::now();
+        self.silence.ends();
         // If the client is gone the answer comes back, and its fate tells that it is lost.
         let _ = waiting.reply.send(Ok(Answer {
             body: Bytes::from(body),
@@ -283,6 +283,9 @@ impl SessionActor {
             return;
         }
         self.pump(ctx);
+        if !self.holds_lease(ctx) {
+            return;
+        }
         let Some(link) = self.link.clone().filter(|_| self.brokers_down) else {
             return self.answer_empty(serial, ctx);
         };

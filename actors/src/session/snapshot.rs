@@ -81,7 +81,7 @@ impl SessionActor {
             lag,
             idle: match self.poll {
                 Some(_) => std::time::Duration::ZERO,
-                None => self.last_renewal.elapsed(),
+                None => self.silence.lasts(),
             },
             created_at: self.opening.created_at,
         }

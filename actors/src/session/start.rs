@@ -1,6 +1,6 @@
 //! Where a partition starts: decided at every assignment, after the join succeeded.
 
-use sluice_types::{CreationStamp, Offset, OffsetReset, Point, PointBy, SeenCommit};
+use sluice_types::{CreationStamp, Offset, OffsetReset, Point, SeenCommit};
 
 use super::stamp::CommitStamp;
 use crate::kafka::LogBounds;
@@ -8,6 +8,8 @@ use crate::kafka::LogBounds;
 /// Where a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
+    /// At this offset: up to it the owner before has delivered.
+    HandedOver(Offset),
     /// At this offset.
     At(Offset),
     /// At the oldest record.
@@ -21,21 +23,28 @@ pub(crate) enum Start {
 /// What is known of a partition when it is assigned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
+    /// What the owner before has handed over for it, if this is the first assignment of the handle
+    /// that it was handed to.
+    pub(crate) handed_over: Option<&'a Point>,
     /// The session's point for it, if there is one.
     pub(crate) point: Option<&'a Point>,
     /// What the group has committed, from an answer that succeeded.
     pub(crate) committed: Option<&'a SeenCommit>,
     /// Whether the partition was created after the session.
     pub(crate) is_new: bool,
-    /// Whether this is the first assignment after the handle's join.
-    pub(crate) after_join: bool,
 }
 
-/// Decides where a partition starts: at its point if that stands, else at the group's commit,
-/// else by the reset policy; a partition newer than the session starts at its beginning.
+/// Decides where a partition starts: where the owner before was if that stands, else at its point
+/// if that stands, else at the group's commit, else by the reset policy; a partition newer than the
+/// session starts at its beginning.
 pub(crate) fn decide(facts: Facts<'_>, life: CreationStamp, reset: OffsetReset) -> Start {
+    if let Some(point) = facts.handed_over
+        && stands(point, facts.committed, life)
+    {
+        return Start::HandedOver(point.offset);
+    }
     if let Some(point) = facts.point
-        && stands(point, facts, life)
+        && stands(point, facts.committed, life)
     {
         return Start::At(point.offset);
     }
@@ -53,16 +62,11 @@ pub(crate) fn decide(facts: Facts<'_>, life: CreationStamp, reset: OffsetReset) 
 /// A point stands while no commit was made after it: the group's commit is still the one that the
 /// point saw, or one that this life of the session made before the point's seek and that landed
 /// late.
-fn stands(point: &Point, facts: Facts<'_>, life: CreationStamp) -> bool {
-    if matches!(point.by, PointBy::Handover(_)) && !facts.after_join {
-        return false;
-    }
-    if facts.committed == point.seen.as_ref() {
+fn stands(point: &Point, committed: Option<&SeenCommit>, life: CreationStamp) -> bool {
+    if committed == point.seen.as_ref() {
         return true;
     }
-    let stamp = facts
-        .committed
-        .and_then(|commit| commit.metadata.parse::<CommitStamp>().ok());
+    let stamp = committed.and_then(|commit| commit.metadata.parse::<CommitStamp>().ok());
     stamp.is_some_and(|stamp| stamp.life == life && stamp.seek_seq < point.by.seek_seq())
 }
 
@@ -91,7 +95,7 @@ pub(crate) fn restart(position: Offset, bounds: LogBounds, reset: OffsetReset) -
 
 #[cfg(test)]
 mod tests {
-    use sluice_types::SeekSeq;
+    use sluice_types::{PointBy, SeekSeq};
 
     use super::*;
 
@@ -135,10 +139,10 @@ mod tests {
 
     fn facts<'a>(point: Option<&'a Point>, committed: Option<&'a SeenCommit>) -> Facts<'a> {
         Facts {
+            handed_over: None,
             point,
             committed,
             is_new: false,
-            after_join: true,
         }
     }
 
@@ -234,19 +238,42 @@ mod tests {
         check(facts(Some(&point), Some(&committed)), Start::At(offset(7)));
     }
 
+    fn handed_over(number: i64, seek: u64, seen: Option<SeenCommit>) -> Point {
+        Point {
+            by: PointBy::Handover(SeekSeq::from_number(seek)),
+            ..sought(number, seek, seen)
+        }
+    }
+
     #[test]
-    fn a_handover_point_serves_the_first_assignment_only() {
+    fn where_the_owner_before_was_comes_before_the_point() {
         let seen = commit(5, "");
-        let point = Point {
-            by: PointBy::Handover(SeekSeq::NONE),
-            ..sought(100, 0, Some(seen.clone()))
-        };
-        check(facts(Some(&point), Some(&seen)), Start::At(offset(100)));
-        let later = Facts {
-            after_join: false,
+        let (left, point) = (
+            handed_over(100, 1, Some(seen.clone())),
+            sought(50, 1, Some(seen.clone())),
+        );
+        let facts = Facts {
+            handed_over: Some(&left),
             ..facts(Some(&point), Some(&seen))
         };
-        check(later, Start::At(offset(5)));
+        check(facts, Start::HandedOver(offset(100)));
+    }
+
+    #[test]
+    fn what_was_handed_over_stands_until_somebody_commits() {
+        let (seen, later) = (commit(5, ""), commit(6, ""));
+        let left = handed_over(100, 1, Some(seen.clone()));
+        let point = sought(50, 1, Some(later.clone()));
+        let now = |point, committed| Facts {
+            handed_over: Some(&left),
+            ..facts(point, committed)
+        };
+        check(now(None, Some(&later)), Start::At(offset(6)));
+        check(now(Some(&point), Some(&later)), Start::At(offset(50)));
+        check(now(None, None), Start::End);
+        // One that was sent before the last seek, and landed after the handover.
+        let late = own_commit(7, 0);
+        check(now(None, Some(&late)), Start::HandedOver(offset(100)));
     }
 
     #[test]

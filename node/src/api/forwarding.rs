@@ -34,7 +34,9 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
     let mut may_have_happened = false;
     loop {
         let owner = match (route.run)(call.clone()).await {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) if reply.may_begin() => return Ok(reply),
+            // It is another's to give by now.
+            Ok(_) => continue,
             Err(Unserved::Elsewhere(owner)) => owner,
             Err(Unserved::Misdirected(_)) => return Err(ownership::Error::OwnerUnavailable.into()),
             Err(Unserved::Problem(problem)) => {

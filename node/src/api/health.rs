@@ -50,20 +50,21 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
         ));
     }
     let reachable = tokio::time::timeout(KAFKA_WAIT, state.sessions.kafka_reachable()).await;
-    let kafka = if reachable == Ok(true) {
-        "ok"
-    } else {
-        "degraded"
-    };
+    let kafka = condition(reachable == Ok(true));
     let mut ready = json!({
         "status": "ready",
         "node": state.node,
         "registry": "ok",
         "kafka": kafka,
     });
-    if let Some(consensus) = &state.consensus {
-        let has_leader = consensus.status().leader.is_some();
-        ready["leader"] = json!(if has_leader { "ok" } else { "degraded" });
+    if let Some(membership) = &state.membership {
+        let has_leader = membership.consensus.status().leader.is_some();
+        ready["leader"] = json!(condition(has_leader));
+        ready["lease"] = json!(condition(!state.identity.lease().is_zero()));
     }
     Reply::json(&ready)
+}
+
+fn condition(is_ok: bool) -> &'static str {
+    if is_ok { "ok" } else { "degraded" }
 }

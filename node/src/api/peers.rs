@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::body::read;
 use super::state::State;
-use crate::peer::{Badge, EPOCH, FRAMES, Refused, Word};
+use crate::peer::{Credentials, EPOCH, FRAMES, Refused, Word};
 
 /// Largest frame: members send commands, and snapshots in parts, of a few MiB.
 const FRAME_BYTES: usize = 16 << 20;
@@ -40,12 +40,12 @@ async fn frame(state: &State, http: &HttpRequest, payload: web::Payload) -> Http
     if let Err(refused) = state.badge.check_sender(http.headers()) {
         return refuse(state, http.headers(), refused);
     }
-    let Some(consensus) = &state.consensus else {
+    let Some(membership) = &state.membership else {
         return HttpResponse::NotFound().finish();
     };
     let mut payload = payload.into_inner();
     match read(&mut payload, http.headers(), FRAME_BYTES).await {
-        Ok(frame) => HttpResponse::Ok().body(consensus.handle(&frame).await),
+        Ok(frame) => HttpResponse::Ok().body(membership.consensus.handle(&frame).await),
         Err(_) => HttpResponse::BadRequest().finish(),
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn check(state: &State, headers: &HeaderMap) -> Result<(), Box<HttpRe
 }
 
 fn refuse(state: &State, headers: &HeaderMap, refused: Refused) -> HttpResponse<BoxBody> {
-    state.strangers.note(Badge::sender(headers), refused);
+    state.strangers.note(Credentials::sender(headers), refused);
     HttpResponse::Unauthorized().finish()
 }
 

@@ -14,6 +14,7 @@ use super::accept::Encoding;
 use super::compress::{SMALL, compress};
 use super::error::{Code, Problem};
 use super::handover::Handover;
+use crate::ownership;
 use crate::peer::{ANSWER, CODE, Fates, RemoteFate};
 
 /// Of another node's answer, these headers are for the client.
@@ -149,6 +150,16 @@ impl Reply {
         self.status
     }
 
+    /// Whether its first byte may be written: an answer of a session that is another node's to
+    /// serve by now may not. To be asked right before that.
+    pub(super) fn may_begin(&self) -> bool {
+        match &self.fate {
+            Some(Fate::Here(fate)) => fate.may_begin(),
+            // Its owner has looked, before it gave the answer away.
+            Some(Fate::There(_)) | None => true,
+        }
+    }
+
     /// Turns it into what the node gets that sent the request here: plain, and with a name for
     /// the answer, whose fate that node tells.
     pub(super) fn into_forwarded(self, fates: &Fates) -> HttpResponse<BoxBody> {
@@ -170,22 +181,33 @@ impl Reply {
     }
 
     /// Turns it into what actix writes.
-    pub(super) async fn into_response(self, encoding: Encoding) -> HttpResponse<BoxBody> {
+    pub(super) async fn into_response(mut self, encoding: Encoding) -> HttpResponse<BoxBody> {
+        self.compress(encoding).await;
+        if !self.may_begin() {
+            // It could, before it was compressed.
+            self = Self::problem(&ownership::Error::OwnerUnavailable.into());
+        }
         let mut response = HttpResponse::build(self.status);
         for (name, value) in self.headers {
             response.append_header((name, value));
         }
-        let mut body = self.body;
-        if body.len() > SMALL && !self.encoded {
-            response.append_header((VARY, "accept-encoding"));
-            if let Some((name, compressed)) = encoding.name().zip(compress(&body, encoding).await) {
-                response.insert_header((CONTENT_ENCODING, name));
-                body = compressed;
-            }
-        }
         match self.fate {
-            Some(fate) => response.body(Handover::new(body, move || fate.delivered())),
-            None => response.body(body),
+            Some(fate) => response.body(Handover::new(self.body, move || fate.delivered())),
+            None => response.body(self.body),
+        }
+    }
+
+    async fn compress(&mut self, encoding: Encoding) {
+        if self.body.len() <= SMALL || self.encoded {
+            return;
+        }
+        self.headers
+            .push((VARY, HeaderValue::from_static("accept-encoding")));
+        let compressed = compress(&self.body, encoding).await;
+        if let Some((name, compressed)) = encoding.name().zip(compressed) {
+            self.headers
+                .push((CONTENT_ENCODING, HeaderValue::from_static(name)));
+            self.body = compressed;
         }
     }
 }

@@ -555,13 +555,15 @@ pub(super) struct Live {
 
 /// The node takes requests.
 #[derive(ToSchema)]
-#[schema(example = json!({"status": "ready", "node": "sluice-0", "registry": "ok", "leader": "ok", "kafka": "ok"}))]
+#[schema(example = json!({"status": "ready", "node": "sluice-0", "registry": "ok", "leader": "ok", "lease": "ok", "kafka": "ok"}))]
 pub(super) struct Ready {
     status: String,
     node: String,
     registry: Health,
     /// Of nodes with a `data_dir`.
     leader: Option<Health>,
+    /// Of nodes with a `data_dir`.
+    lease: Option<Health>,
     kafka: Health,
 }
 

@@ -116,13 +116,15 @@ impl Endpoint {
         let answering = async move {
             let (route, call) = self.call(http, payload, request_id, Hop::forwarded())?;
             match (route.run)(call).await {
-                Ok(reply) => Ok(Ok(reply)),
+                Ok(reply) if reply.may_begin() => Ok(Ok(reply)),
+                // Another node is to give it: the sender waits until it knows which.
+                Ok(_) => Ok(Err(None)),
                 Err(Unserved::Problem(problem)) if problem.code == Code::ShuttingDown => {
                     // Its sessions go on elsewhere, which the sender can wait for.
                     Ok(Err(None))
                 }
                 Err(Unserved::Problem(problem)) => Err(refusal(problem)),
-                Err(Unserved::Misdirected(epoch)) => Ok(Err(Some(epoch))),
+                Err(Unserved::Misdirected(epoch)) => Ok(Err(epoch)),
                 Err(Unserved::Elsewhere(owner)) => Ok(Err(owner.epoch)),
             }
         };

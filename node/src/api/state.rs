@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_actors::{Producers, Sessions};
-use sluice_raft::Consensus;
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
 
+use crate::cluster::Membership;
+use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
@@ -28,9 +29,11 @@ pub(crate) struct State {
     pub(crate) fates: Fates,
     /// Those who are none of them.
     pub(crate) strangers: Strangers,
-    /// This node's member of the consensus, if it has one.
-    pub(crate) consensus: Option<Arc<Consensus>>,
-    /// Whether the registry knows this node.
+    /// This node's part in its cluster, if it keeps its registry on a volume.
+    pub(crate) membership: Option<Membership>,
+    /// Who this process is.
+    pub(crate) identity: Identity,
+    /// Whether the registry has known this node since it started.
     pub(crate) joined: watch::Receiver<bool>,
     /// This node's name.
     pub(crate) node: NodeName,
@@ -70,11 +73,12 @@ impl Draining {
 impl State {
     /// What handlers work with where no broker can be reached.
     pub(crate) fn for_tests() -> Arc<Self> {
-        use sluice_raft::RegistryHandle;
         use sluice_types::{Incarnation, NodeId, SystemClock};
 
+        use crate::cluster::Introduction;
         use crate::config::{Config, Env, Flags};
         use crate::ownership::RegistryAuthority;
+        use crate::peer::Credentials;
 
         let name = "KAFKA_BOOTSTRAP_SERVERS".to_owned();
         let env = Env::from([(name, "127.0.0.1:1".to_owned())]);
@@ -83,12 +87,13 @@ impl State {
             name: config.cluster.name.clone(),
             incarnation: Incarnation::random(),
         };
+        let identity = Identity::alone(node.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = prometheus::Registry::new();
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(&node, &*clock);
         let (sessions, events) = Sessions::start(
             crate::app::sessions_config(&config, &crate::app::Options::default()),
-            Arc::new(RegistryAuthority::new(registry.clone(), node.clone())),
+            Arc::new(RegistryAuthority::new(registry.clone(), identity.clone())),
             Arc::clone(&clock),
             &metrics,
         )
@@ -96,13 +101,14 @@ impl State {
         let producers =
             Producers::start(&sessions, crate::app::producer_config(&config), &metrics).unwrap();
         let ownership = Ownership::start(
-            node.clone(),
+            identity.clone(),
             registry,
             sessions.clone(),
             events,
             Arc::clone(&clock),
         );
-        let badge = Badge::new(config.cluster.id, node.clone(), Vec::new());
+        let credentials = Credentials::new(config.cluster.id, node.name.clone(), Vec::new());
+        let badge = Badge::new(credentials, identity.clone());
         Arc::new(Self {
             ownership,
             sessions,
@@ -111,7 +117,8 @@ impl State {
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),
-            consensus: None,
+            membership: None,
+            identity,
             joined: watch::channel(true).1,
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,

@@ -13,8 +13,8 @@ pub(super) enum Unserved {
     /// Another node is to be asked.
     Elsewhere(Owner),
     /// The node that sent the request here is told that the session is not, and its present
-    /// ownership.
-    Misdirected(Epoch),
+    /// ownership, if it has one.
+    Misdirected(Option<Epoch>),
 }
 
 impl From<Problem> for Unserved {

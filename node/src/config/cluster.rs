@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sluice_raft::Timing;
 use sluice_types::NodeName;
 
 use super::secret::Secret;
@@ -28,7 +29,9 @@ pub struct Cluster {
     pub data_dir: Option<PathBuf>,
     /// What nodes show each other; two are valid while one replaces the other.
     pub secrets: Vec<Secret>,
-    /// How long a node may serve without a word from the leader. Default 3 s.
+    /// How long a node may serve manually assigned sessions without a word from the leader, and how
+    /// long nobody else takes them over. More than 2.88 s, four times the longest wait for an
+    /// election. Default 3 s.
     pub lease: Duration,
     /// After how much silence a node counts as dead; longer than `lease`. Default 5 s.
     pub death_after: Duration,
@@ -75,6 +78,15 @@ impl Cluster {
             section.mistake(
                 "death_after",
                 format!("is {death_after:?} and must be longer than cluster.lease, {lease:?}"),
+            );
+        }
+        // A leader that goes is followed by another within twice the longest wait for one, which
+        // must leave a lease more than half its time.
+        let shortest = 4 * Timing::default().election_max;
+        if lease <= shortest {
+            section.mistake(
+                "lease",
+                format!("is {lease:?} and must be longer than four elections take, {shortest:?}"),
             );
         }
         let peers = peers.unwrap_or_default();

@@ -1,9 +1,13 @@
 //! The registry, as the sessions of this node see it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use sluice_actors::{Authority, AuthorityError, Record, Standing};
-use sluice_raft::{Command, Outcome, RegistryHandle, Session};
-use sluice_types::{Claim, NodeId, PartitionMap, Partitions, Point, SeekSeq};
+use sluice_actors::{Authority, AuthorityError, HandedOver, Record, Standing};
+use sluice_raft::{Command, Outcome, RegistryHandle, Session, SessionView};
+use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq};
+
+use crate::identity::Identity;
 
 /// Answers sessions from the registry.
 ///
@@ -12,18 +16,23 @@ use sluice_types::{Claim, NodeId, PartitionMap, Partitions, Point, SeekSeq};
 #[derive(Clone, Debug)]
 pub struct RegistryAuthority {
     registry: RegistryHandle,
-    node: NodeId,
+    identity: Identity,
 }
 
 impl RegistryAuthority {
-    /// The registry for the sessions of `node`.
-    pub fn new(registry: RegistryHandle, node: NodeId) -> Self {
-        Self { registry, node }
+    /// The registry for the sessions of this process.
+    pub fn new(registry: RegistryHandle, identity: Identity) -> Self {
+        Self { registry, identity }
     }
 
-    async fn propose(&self, command: Command) -> Result<(), AuthorityError> {
+    async fn read(&self, claim: &Claim) -> Result<Option<SessionView>, AuthorityError> {
+        let reading = self.registry.lookup_linearizable(&claim.id).await;
+        reading.map_err(|_| AuthorityError::Unavailable)
+    }
+
+    async fn propose(&self, command: Command) -> Result<SessionView, AuthorityError> {
         match self.registry.propose(command).await {
-            Ok(Outcome::Done(_)) => Ok(()),
+            Ok(Outcome::Done(session)) => Ok(session),
             Ok(_) => Err(AuthorityError::Stale),
             Err(sluice_raft::Error::NoQuorum) => Err(AuthorityError::Unavailable),
             Err(sluice_raft::Error::OutcomeUnknown) => Err(AuthorityError::Unknown),
@@ -33,14 +42,41 @@ impl RegistryAuthority {
 
 #[async_trait]
 impl Authority for RegistryAuthority {
+    /// Without end: no node opens a manually assigned session of another yet, so that none can be
+    /// served twice.
+    fn lease(&self) -> Duration {
+        Duration::MAX
+    }
+
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError> {
-        let session = self
-            .registry
-            .lookup_linearizable(&claim.id)
-            .await
-            .map_err(|_| AuthorityError::Unavailable)?;
+        // What was handed over under this epoch can only have been used up since, by this very
+        // claim: that much a copy that is behind says rightly.
+        let mut session = self.registry.lookup(&claim.id);
+        if !session
+            .as_deref()
+            .is_some_and(|seen| is_to_join(seen, claim))
+        {
+            session = self.read(claim).await?;
+        }
+        // Another round only if the claim has ended between reading and writing.
+        while session
+            .as_deref()
+            .is_some_and(|seen| is_to_join(seen, claim))
+        {
+            let claim = claim.clone();
+            session = match self
+                .propose(Command::Joined {
+                    claim: claim.clone(),
+                })
+                .await
+            {
+                Ok(joined) => Some(joined),
+                Err(AuthorityError::Stale) => self.read(&claim).await?,
+                Err(error) => return Err(error),
+            };
+        }
         Ok(session.map_or(Standing::Gone, |session| {
-            standing(&session, claim, &self.node)
+            standing(&session, claim, &self.identity)
         }))
     }
 
@@ -51,7 +87,8 @@ impl Authority for RegistryAuthority {
         points: PartitionMap<Point>,
     ) -> Result<(), AuthorityError> {
         let claim = claim.clone();
-        self.propose(Command::Seek { claim, seq, points }).await
+        let seek = Command::Seek { claim, seq, points };
+        self.propose(seek).await.map(drop)
     }
 
     async fn assign(
@@ -68,11 +105,20 @@ impl Authority for RegistryAuthority {
             points,
         })
         .await
+        .map(drop)
     }
 }
 
-fn standing(session: &Session, claim: &Claim, node: &NodeId) -> Standing {
-    if session.owner != *node {
+/// Whether what the owner before has handed over is still to be used up under this claim.
+fn is_to_join(session: &Session, claim: &Claim) -> bool {
+    let handed_over = session.handed_over.as_deref();
+    session.claim() == *claim
+        && session.is_active()
+        && handed_over.is_some_and(|left| !left.is_used)
+}
+
+fn standing(session: &Session, claim: &Claim, identity: &Identity) -> Standing {
+    if !identity.is(&session.owner) {
         return Standing::Elsewhere;
     }
     if session.is_deleting() {
@@ -91,15 +137,21 @@ pub(super) fn record(session: &Session) -> Record {
         points: session.points.clone(),
         mode: session.mode.clone(),
         counts_at_creation: (&session.counts_at_creation).into(),
+        // Used or not: if it is, then by the handle of this epoch.
+        handed_over: session.handed_over.as_deref().map(|left| HandedOver {
+            points: left.handover.points.clone(),
+            idle: left.handover.idle,
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_raft::{Creation, SessionView};
-    use sluice_types::{CreationStamp, Incarnation, Timestamp};
+    use sluice_raft::{Creation, Handover, Move};
+    use sluice_types::{CreationStamp, Incarnation, NodeId, SystemClock, Timestamp};
 
     use super::*;
+    use crate::cluster::Introduction;
     use crate::ownership::tests::spec;
 
     fn node() -> NodeId {
@@ -118,7 +170,7 @@ mod tests {
 
     /// A registry with a session of `owner`, the authority of that node, and the claim.
     async fn owned_by(owner: &NodeId) -> (RegistryHandle, RegistryAuthority, Claim) {
-        let registry = RegistryHandle::in_memory();
+        let registry = Introduction::registry_of(owner, &SystemClock);
         let creation = Creation {
             id: "c".parse().unwrap(),
             stamp: CreationStamp::random(),
@@ -128,7 +180,7 @@ mod tests {
             counts: [("orders".parse().unwrap(), 3)].into(),
         };
         let session = done(&registry, Command::Create(creation)).await;
-        let authority = RegistryAuthority::new(registry.clone(), owner.clone());
+        let authority = RegistryAuthority::new(registry.clone(), Identity::alone(owner.clone()));
         (registry, authority, session.claim())
     }
 
@@ -146,6 +198,61 @@ mod tests {
         assert_eq!(record.seek_seq, seq);
         assert_eq!(record.mode, sluice_types::Mode::Subscribed);
         assert_eq!(record.counts_at_creation.len(), 1);
+    }
+
+    /// Moves the session from its owner to itself, with what is handed over.
+    async fn handed_over(registry: &RegistryHandle, owner: &NodeId, claim: &Claim) -> Claim {
+        let handover = Handover {
+            points: PartitionMap::new(),
+            idle: Duration::from_secs(4),
+        };
+        let one = Move {
+            epoch: claim.epoch,
+            to: owner.clone(),
+            handover: Some(handover),
+        };
+        let moves = [(claim.id.clone(), one)].into();
+        registry.propose(Command::Move { moves }).await.unwrap();
+        registry.lookup(&claim.id).unwrap().claim()
+    }
+
+    fn is_used(registry: &RegistryHandle, claim: &Claim) -> Option<bool> {
+        let session = registry.lookup(&claim.id).unwrap();
+        session.handed_over.as_deref().map(|left| left.is_used)
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_is_used_up_before_the_owner_is_told_of_it() {
+        let owner = node();
+        let (registry, authority, claim) = owned_by(&owner).await;
+        let claim = handed_over(&registry, &owner, &claim).await;
+        assert_eq!(is_used(&registry, &claim), Some(false));
+        // Again, as where the answer to the first was lost: it is this owner's still.
+        for _ in 0..2 {
+            let Ok(Standing::Owner(record)) = authority.confirm(&claim).await else {
+                panic!("the claim holds")
+            };
+            let idle = record.handed_over.map(|left| left.idle);
+            assert_eq!(idle, Some(Duration::from_secs(4)));
+            assert_eq!(is_used(&registry, &claim), Some(true));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_has_ended_uses_nothing_up() {
+        let owner = node();
+        let (registry, authority, first) = owned_by(&owner).await;
+        let second = handed_over(&registry, &owner, &first).await;
+        let standing = authority.confirm(&first).await;
+        assert!(matches!(standing, Ok(Standing::Elsewhere)), "{standing:?}");
+        assert_eq!(is_used(&registry, &second), Some(false));
+        registry.set_quorum_for_tests(false);
+        let standing = authority.confirm(&second).await;
+        assert!(
+            matches!(standing, Err(AuthorityError::Unavailable)),
+            "{standing:?}"
+        );
+        assert_eq!(is_used(&registry, &second), Some(false));
     }
 
     #[tokio::test]
@@ -172,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn another_nodes_session_is_elsewhere() {
         let (registry, _, claim) = owned_by(&node()).await;
-        let other = RegistryAuthority::new(registry, node());
+        let other = RegistryAuthority::new(registry, Identity::alone(node()));
         assert!(matches!(
             other.confirm(&claim).await,
             Ok(Standing::Elsewhere)

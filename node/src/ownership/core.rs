@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluice_actors::Opening;
+use sluice_actors::{Deadline, Opening};
 use sluice_raft::{RegistryHandle, Session, SessionView};
-use sluice_types::{Clock, ConsumerId, CreationStamp, NodeId};
+use sluice_types::{Clock, ConsumerId, CreationStamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -15,15 +15,18 @@ use super::authority::record;
 use super::host::{Host, Running};
 use super::pending::Pending;
 use super::supervision::Supervision;
+use super::waiting::Waiting;
+use crate::identity::Identity;
 
 /// Shared by all requests, procedures and the loop of a node.
 pub(super) struct Core<H> {
-    pub(super) node: NodeId,
+    pub(super) identity: Identity,
     pub(super) registry: RegistryHandle,
     pub(super) host: H,
     pub(super) clock: Arc<dyn Clock>,
     supervision: Mutex<Supervision>,
     pending: Pending,
+    pub(super) waiting: Waiting,
     /// Counts what happens here without a change of the registry: openings, ends, releases.
     turns: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -33,19 +36,20 @@ pub(super) struct Core<H> {
 impl<H: Host> Core<H> {
     /// Must be called in the runtime of the node.
     pub(super) fn new(
-        node: NodeId,
+        identity: Identity,
         registry: RegistryHandle,
         host: H,
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Self {
         Self {
-            node,
+            identity,
             registry,
             host,
             clock,
             supervision: Mutex::new(Supervision::new(seed)),
             pending: Pending::default(),
+            waiting: Waiting::default(),
             turns: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             runtime: tokio::runtime::Handle::current(),
@@ -68,10 +72,16 @@ impl<H: Host> Core<H> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the session under its epoch, unless that has been used: then `None`.
+    /// Runs the session under its epoch, unless that has been used or is this process's no more:
+    /// then `None`.
     ///
     /// This is the one place that opens. It is done under the lock that also guards the use of
-    /// epochs, so that an older opening cannot overtake a later one.
+    /// epochs, so that an older opening cannot overtake a later one, and none the end of the
+    /// incarnation that it is of.
+    ///
+    /// # Errors
+    /// [`NoQuorum`](sluice_actors::Error::NoQuorum) without a lease: a process that was frozen, or
+    /// is cut off, may not know that the session has another owner. What the host says.
     pub(super) fn open(
         &self,
         session: &SessionView,
@@ -79,6 +89,12 @@ impl<H: Host> Core<H> {
         let mut supervision = self.supervision();
         if self.is_stopping() {
             return Err(sluice_actors::Error::ShuttingDown);
+        }
+        if !self.is_ours(session) {
+            return Ok(None);
+        }
+        if !self.identity.may_open(&session.owner) {
+            return Err(sluice_actors::Error::NoQuorum);
         }
         if !supervision.take(session, Instant::now()) {
             return Ok(None);
@@ -104,7 +120,7 @@ impl<H: Host> Core<H> {
     }
 
     pub(super) fn is_ours(&self, session: &Session) -> bool {
-        session.owner == self.node
+        self.identity.is(&session.owner)
     }
 
     /// Keeps the loop's hands off this life of a session while a procedure is at it.
@@ -153,6 +169,19 @@ impl<H: Host> Core<H> {
         self.stopping.send_replace(true);
         // Whoever opens now has seen that; whoever began before has ended.
         drop(self.supervision());
+        self.turn();
+    }
+
+    /// Drops all that runs here, without a word to the groups: the incarnation that owned it has
+    /// ended, and others own it by now, or will. Nothing of it is opened any more.
+    pub(super) async fn abandon(&self, deadline: Deadline) {
+        // Whoever opens now has seen the end; whoever began before has ended.
+        drop(self.supervision());
+        let open = self.host.abandon(deadline).await;
+        if open > 0 {
+            tracing::warn!(sessions = open, "handles were not closed in time");
+        }
+        self.supervision().keep(|_, _| false);
         self.turn();
     }
 

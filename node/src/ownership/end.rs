@@ -90,10 +90,32 @@ async fn find<H: Host>(
     }
 }
 
-/// Ends a session. The receiver is told when it is no more for clients, or why that takes long.
+/// Ends a session whose client asks for it. The receiver is told when it is no more for clients,
+/// or why that takes long.
 pub(super) fn spawn<H: Host>(
     core: &Arc<Core<H>>,
     session: SessionView,
+) -> oneshot::Receiver<Result<(), Error>> {
+    spawn_because(core, session, Why::Asked)
+}
+
+/// Ends a session whose client is silent. Its partitions go to others of its group at once, even
+/// while the registry cannot decide.
+pub(super) fn spawn_expiry<H: Host>(core: &Arc<Core<H>>, session: SessionView) {
+    drop(spawn_because(core, session, Why::Expired));
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Asked,
+    Expired,
+}
+
+fn spawn_because<H: Host>(
+    core: &Arc<Core<H>>,
+    session: SessionView,
+    why: Why,
 ) -> oneshot::Receiver<Result<(), Error>> {
     let (told, answer) = oneshot::channel();
     let hold = core.hold(session.stamp);
@@ -102,8 +124,12 @@ pub(super) fn spawn<H: Host>(
     let shared = core.clone();
     core.spawn(span, async move {
         let mut told = Told(Some(told));
-        if let Some(deleting) = begin(&shared, session, &mut told).await {
-            leave(&shared, deleting, TakeOver::Yes, hold).await;
+        if let Some((deleting, has_left)) = begin(&shared, session, why, &mut told).await {
+            let take_over = match has_left {
+                true => TakeOver::No,
+                false => TakeOver::Yes,
+            };
+            leave(&shared, deleting, take_over, hold).await;
         }
     });
     answer
@@ -116,7 +142,7 @@ pub(super) async fn undo<H: Host>(
     take_over: TakeOver,
     hold: Hold<H>,
 ) {
-    if let Some(deleting) = begin(core, session, &mut Told(None)).await {
+    if let Some((deleting, _)) = begin(core, session, Why::Asked, &mut Told(None)).await {
         leave(core, deleting, take_over, hold).await;
     }
 }
@@ -153,13 +179,15 @@ impl Told {
 }
 
 /// Stops the actor and has the registry say that the session is no more. Returns the session if
-/// it falls to this procedure to leave the group.
+/// it falls to this procedure to leave the group, and whether it has left it already.
 async fn begin<H: Host>(
     core: &Core<H>,
     mut session: SessionView,
+    why: Why,
     told: &mut Told,
-) -> Option<SessionView> {
+) -> Option<(SessionView, bool)> {
     let stamp = session.stamp;
+    let mut has_left = false;
     let mut backoff = Backoff::new(stamp.get());
     let mut is_outcome_unknown = false;
     let mut failures = 0;
@@ -174,7 +202,7 @@ async fn begin<H: Host>(
         match core.registry.propose(command).await {
             Ok(Outcome::Done(deleting)) => {
                 told.tell(Ok(()));
-                return Some(deleting);
+                return Some((deleting, has_left));
             }
             Ok(_) => {
                 // It was opened again meanwhile, or ended by someone else.
@@ -187,13 +215,21 @@ async fn begin<H: Host>(
                         let deleting = now.filter(|now| now.stamp == stamp && is_outcome_unknown);
                         let is_our_doing = deleting.is_some();
                         told.tell(is_our_doing.then_some(()).ok_or(Error::ConsumerNotFound));
-                        return deleting;
+                        return deleting.map(|deleting| (deleting, has_left));
                     }
                     Err(_) => told.tell(Err(Error::NoQuorum)),
                 }
             }
             Err(sluice_raft::Error::NoQuorum) => told.tell(Err(Error::NoQuorum)),
             Err(sluice_raft::Error::OutcomeUnknown) => is_outcome_unknown = true,
+        }
+        // Nobody serves it here any more, whatever the registry says later. Should it be another
+        // node's by then, that has joined anew in this member's place.
+        if why == Why::Expired
+            && !has_left
+            && let Some(running) = core.running(&session)
+        {
+            has_left = running.leave(Deadline::after(LEAVE_WITHIN)).await;
         }
         failures += 1;
         if !pause(core, &mut backoff, failures).await {
@@ -251,7 +287,11 @@ async fn member<H: Host>(
     if take_over == TakeOver::No || !may_be_member {
         return None;
     }
-    // To leave, it first joins in the old member's place.
+    // To leave, it first joins in the old member's place, which only an owner may.
+    tokio::select! {
+        () = core.identity.leased() => {}
+        () = core.stopped() => return None,
+    }
     core.open(deleting).unwrap_or_else(|error| {
         tracing::warn!(epoch = %deleting.epoch, %error, "the member cannot be taken over, it will time out");
         None

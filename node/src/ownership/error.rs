@@ -25,8 +25,9 @@ pub enum Error {
     /// The request was sent here by a node that took this one for the owner, which it is not.
     #[error("the consumer is not on this node")]
     Misdirected {
-        /// The present ownership, for the sender to wait for.
-        epoch: Epoch,
+        /// The present ownership, for the sender to wait for; `None` of a session that is yet to be
+        /// made, which this node takes no more.
+        epoch: Option<Epoch>,
     },
     /// The registry cannot decide now; nothing has changed.
     #[error("the registry has no quorum")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use sluice_actors::{
-    Assignment, Deadline, Departure, Error, Opening, SessionHandle, Sessions, Snapshot,
+    Assignment, Deadline, Departure, Error, HandedOver, Opening, SessionHandle, Sessions, Snapshot,
 };
 use sluice_types::{Claim, ConsumerId, TopicName};
 
@@ -25,6 +25,9 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn get(&self, id: &ConsumerId) -> Option<Self::Session>;
     /// All sessions that run here.
     fn claims(&self) -> Vec<Claim>;
+    /// Drops every session without a word to its group, and goes on. Returns how many handles were
+    /// not closed by the deadline.
+    fn abandon(&self, deadline: Deadline) -> impl Future<Output = usize> + Send;
     /// Stops every session.
     fn shutdown(
         &self,
@@ -41,6 +44,15 @@ pub trait Running: Clone + Send + Sync + 'static {
     fn ready(&self, deadline: Deadline) -> impl Future<Output = Result<Assignment, Error>> + Send;
     /// The session as it is; does not renew it.
     fn snapshot(&self, deadline: Deadline) -> impl Future<Output = Result<Snapshot, Error>> + Send;
+    /// First step of a planned move.
+    fn hand_over(
+        &self,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Option<HandedOver>, Error>> + Send;
+    /// Ends a move that has come to nothing.
+    fn resume(&self);
+    /// Last step of a planned move: ends here, and leaves the member in the group.
+    fn stay_behind(&self, deadline: Deadline) -> impl Future<Output = bool> + Send;
     /// First step of a delete.
     fn finish(&self, deadline: Deadline) -> impl Future<Output = ()> + Send;
     /// Last step of a delete.
@@ -70,6 +82,10 @@ impl Host for Sessions {
         self.claims()
     }
 
+    async fn abandon(&self, deadline: Deadline) -> usize {
+        self.abandon_all(deadline).await
+    }
+
     async fn shutdown(&self, departure: Departure, deadline: Deadline) -> usize {
         self.shutdown(departure, deadline).await
     }
@@ -86,6 +102,18 @@ impl Running for SessionHandle {
 
     async fn snapshot(&self, deadline: Deadline) -> Result<Snapshot, Error> {
         self.snapshot(deadline).await
+    }
+
+    async fn hand_over(&self, deadline: Deadline) -> Result<Option<HandedOver>, Error> {
+        self.hand_over(deadline).await
+    }
+
+    fn resume(&self) {
+        self.resume();
+    }
+
+    async fn stay_behind(&self, deadline: Deadline) -> bool {
+        self.depart(Departure::Stay, deadline).await
     }
 
     async fn finish(&self, deadline: Deadline) {

@@ -40,8 +40,34 @@ where
         let located = locate(core, id, deadline, hop, ended.as_ref()).await?;
         match call(located.running.clone()).await {
             Err(sluice_actors::Error::NotHere) => ended = Some(located.running.claim().clone()),
+            Err(sluice_actors::Error::Moving) => moved(core, &located.session, deadline).await?,
             other => return Ok(other?),
         }
+    }
+}
+
+/// Waits until a session that is being handed over may have moved, or may go on here.
+pub(super) async fn moved<H: Host>(
+    core: &Core<H>,
+    moving: &SessionView,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let _waits = core.waiting.begin(&moving.id);
+    let mut changes = core.registry.watch(&moving.id);
+    let mut turns = core.turns();
+    if changes
+        .current()
+        .is_none_or(|now| now.epoch != moving.epoch)
+    {
+        return Ok(());
+    }
+    tokio::select! {
+        () = changes.changed() => Ok(()),
+        // The handover holds the session: its end is a turn.
+        _ = turns.changed() => Ok(()),
+        () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
+        () = core.stopped() => Err(Error::ShuttingDown),
+        () = tokio::time::sleep_until(deadline.instant()) => Err(Error::OwnerUnavailable),
     }
 }
 
@@ -57,16 +83,47 @@ pub(super) async fn locate<H: Host>(
     hop: &Hop,
     ended: Option<&Claim>,
 ) -> Result<Located<H>, Error> {
+    let mut visit = None;
+    let look = |session: &SessionView| find(core, session, ended, &mut visit);
+    let (session, running) = wait(core, id, deadline, hop, look).await?;
+    Ok(Located {
+        session,
+        running,
+        _visit: visit,
+    })
+}
+
+/// Waits until the session is this node's, while its owner cannot be reached.
+pub(super) async fn come_here<H: Host>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    deadline: Deadline,
+    hop: &Hop,
+) -> Result<SessionView, Error> {
+    let look = |session: &SessionView| core.is_ours(session).then_some(());
+    let (session, ()) = wait(core, id, deadline, hop, look).await?;
+    Ok(session)
+}
+
+/// Looks at the living session until `look` finds what it wants, while the session is here or is
+/// to come here.
+async fn wait<H: Host, T>(
+    core: &Core<H>,
+    id: &ConsumerId,
+    deadline: Deadline,
+    hop: &Hop,
+    mut look: impl FnMut(&SessionView) -> Option<T>,
+) -> Result<(SessionView, T), Error> {
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let mut visit = None;
-    // Nearly always the session is there, and nothing needs to be watched.
+    // Nearly always what is wanted is there, and nothing needs to be watched.
     let session = living(core, id, hop).await?;
     check_here(core, &session, hop)?;
-    if let Some(running) = find(core, &session, ended, &mut visit) {
-        return Ok(Located::new(session, running, visit));
+    if let Some(found) = look(&session) {
+        return Ok((session, found));
     }
+    let _waits = core.waiting.begin(id);
     let mut changes = core.registry.watch(id);
     let mut turns = core.turns();
     loop {
@@ -75,8 +132,8 @@ pub(super) async fn locate<H: Host>(
         turns.mark_unchanged();
         let session = living(core, id, hop).await?;
         check_here(core, &session, hop)?;
-        if let Some(running) = find(core, &session, ended, &mut visit) {
-            return Ok(Located::new(session, running, visit));
+        if let Some(found) = look(&session) {
+            return Ok((session, found));
         }
         tokio::select! {
             () = changes.changed() => {}
@@ -86,16 +143,6 @@ pub(super) async fn locate<H: Host>(
             () = tokio::time::sleep_until(deadline.instant()) => {
                 return Err(Error::OwnerUnavailable);
             }
-        }
-    }
-}
-
-impl<H: Host> Located<H> {
-    fn new(session: SessionView, running: H::Session, visit: Option<Visit<H>>) -> Self {
-        Self {
-            session,
-            running,
-            _visit: visit,
         }
     }
 }
@@ -133,7 +180,7 @@ pub(super) fn check_here<H: Host>(
     }
     let epoch = session.epoch;
     if hop.is_forwarded() {
-        return Err(Error::Misdirected { epoch });
+        return Err(Error::Misdirected { epoch: Some(epoch) });
     }
     match hop.way_to(&session.owner, &core.registry) {
         Some(address) => Err(Error::Elsewhere(Owner {
@@ -142,32 +189,6 @@ pub(super) fn check_here<H: Host>(
             epoch: Some(epoch),
         })),
         None => Ok(()),
-    }
-}
-
-/// Waits until the session is this node's, while its owner cannot be reached.
-pub(super) async fn come_here<H: Host>(
-    core: &Core<H>,
-    id: &ConsumerId,
-    deadline: Deadline,
-    hop: &Hop,
-) -> Result<SessionView, Error> {
-    let mut changes = core.registry.watch(id);
-    loop {
-        changes.current();
-        let session = living(core, id, hop).await?;
-        check_here(core, &session, hop)?;
-        if core.is_ours(&session) {
-            return Ok(session);
-        }
-        tokio::select! {
-            () = changes.changed() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = core.stopped() => return Err(Error::ShuttingDown),
-            () = tokio::time::sleep_until(deadline.instant()) => {
-                return Err(Error::OwnerUnavailable);
-            }
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod backoff;
 mod core;
 mod end;
 mod error;
+mod handover;
 mod hop;
 mod host;
 mod locate;
@@ -28,21 +29,25 @@ mod subscribe;
 mod supervision;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
-use sluice_raft::{RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
+use sluice_raft::{NodeState, RegistryHandle, SessionView};
+use sluice_types::{Clock, ConsumerId, Epoch, GroupId, SessionSpec};
 use tokio::sync::mpsc;
 
 use self::core::Core;
 use self::host::{Host, Running};
 pub use authority::RegistryAuthority;
 pub use error::Error;
+pub use handover::Places;
 pub use hop::{Hop, Owner};
+
+use crate::identity::Identity;
 
 /// How long a shutdown waits for sessions that are ending.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
@@ -87,15 +92,15 @@ impl<H: Host> Ownership<H> {
     /// Starts the loop that makes the sessions here match the registry. Must be called in a tokio
     /// runtime; the loop ends with [`shutdown`](Self::shutdown).
     pub fn start(
-        node: NodeId,
+        identity: Identity,
         registry: RegistryHandle,
         sessions: H,
         events: mpsc::Receiver<SessionEvent>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let core = Arc::new(Core::new(node, registry, sessions, clock, seed));
-        let span = tracing::info_span!("ownership", node = %core.node);
+        let core = Arc::new(Core::new(identity, registry, sessions, clock, seed));
+        let span = tracing::info_span!("ownership", node = %core.identity.name());
         core.spawn(span, reconcile::run(core.clone(), events));
         Self {
             core,
@@ -195,17 +200,59 @@ impl<H: Host> Ownership<H> {
             None => Ok(None),
         };
         match snapshot {
-            Err(sluice_actors::Error::NotHere | sluice_actors::Error::SessionFailed) => {
-                Ok(Described {
-                    view,
-                    snapshot: None,
-                })
-            }
+            Err(
+                sluice_actors::Error::NotHere
+                | sluice_actors::Error::SessionFailed
+                | sluice_actors::Error::Moving,
+            ) => Ok(Described {
+                view,
+                snapshot: None,
+            }),
             other => Ok(Described {
                 view,
                 snapshot: other?,
             }),
         }
+    }
+
+    /// Some sessions that requests wait for at this node, whoever owns them; `most` at most.
+    pub fn waiting(&self, most: usize) -> Vec<ConsumerId> {
+        self.core.waiting.some(most)
+    }
+
+    /// Hands the sessions of this node over to others whenever the registry says that it drains.
+    /// Goes on until the node stops.
+    pub fn hand_over_to(&self, places: Arc<dyn Places>) {
+        let span = tracing::info_span!("drain", node = %self.core.identity.name());
+        let handing_over = handover::run(self.core.clone(), places);
+        self.core.spawn(span, handing_over);
+    }
+
+    /// Waits until this node, which drains, owns nothing any more, or no other node takes anything.
+    pub async fn drained(&self) {
+        let mut changes = self.core.registry.changes();
+        while self.has_takers() && !self.owns_nothing() {
+            changes.changed().await;
+        }
+    }
+
+    /// Whether there is another node that takes sessions.
+    pub fn has_takers(&self) -> bool {
+        let nodes = self.core.registry.nodes();
+        nodes
+            .iter()
+            .any(|node| node.state == NodeState::Alive && !self.core.identity.is(&node.id))
+    }
+
+    fn owns_nothing(&self) -> bool {
+        let node = self.core.identity.node();
+        self.core.registry.owned_by(&node).is_empty()
+    }
+
+    /// Drops all that runs here, without a word to the groups: the incarnation that owned it has
+    /// ended. Requests wait for the next owners.
+    pub async fn abandon(&self, deadline: Deadline) {
+        self.core.abandon(deadline).await;
     }
 
     /// Waits until this node knows of the session's ownership `epoch`, or of a later one; no longer
@@ -248,7 +295,11 @@ impl<H: Host> Ownership<H> {
         let _ = tokio::time::timeout(while_ending, self.core.settled()).await;
         // Sessions that outlive this process keep their members, for whoever opens them next.
         let departure = match self.core.registry.is_durable() {
-            true => Departure::Stay,
+            true => {
+                let half = Deadline::after(deadline.remaining() / 2);
+                handover::leave_all(&self.core, half).await;
+                Departure::Stay
+            }
             false => Departure::Leave,
         };
         let open = self.core.host.shutdown(departure, deadline).await;

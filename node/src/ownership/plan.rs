@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sluice_raft::SessionView;
-use sluice_types::{Claim, ConsumerId};
+use sluice_types::{Claim, ConsumerId, CreationStamp, Epoch};
 use tokio::time::Instant;
 
 use super::supervision::{Absence, Supervision};
@@ -21,20 +21,31 @@ pub(super) struct Plan {
     pub(super) leave: Vec<SessionView>,
     /// They run here, but the registry knows nothing of them.
     pub(super) evict: Vec<Claim>,
+    /// They run here, but have another owner by now.
+    pub(super) let_go: Vec<Claim>,
     /// When there may be more to do although nothing has changed.
     pub(super) wake: Option<Instant>,
+}
+
+/// Whose a session of the registry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// This process's.
+    Ours,
+    /// Another node's, in this life of it and since this epoch.
+    Other(CreationStamp, Epoch),
 }
 
 /// Compares `ours`, the registry's sessions of this node, with `running`, those that run here.
 /// `running` must have been read first: what ran and has been deleted since is then not evicted
 /// before its time, and what was created since is not taken for a stranger.
 ///
-/// What runs here for a session that is another node's now is left alone: it is fenced when it next
-/// confirms its claim.
+/// `owner` says whose a session is: of what another node owns the handle is dropped here, and the
+/// member left to that node.
 pub(super) fn plan(
     ours: &[SessionView],
     running: &[Claim],
-    known: impl Fn(&ConsumerId) -> bool,
+    owner: impl Fn(&ConsumerId) -> Option<Ownership>,
     supervision: &mut Supervision,
     now: Instant,
 ) -> Plan {
@@ -65,9 +76,14 @@ pub(super) fn plan(
             Absence::Until(when) => plan.wake_at(Some(when)),
         }
     }
-    let strays = running.iter().filter(|claim| !known(&claim.id));
+    let strays = running.iter().filter(|claim| owner(&claim.id).is_none());
     let (evict, look_again) = supervision.evict(strays.cloned().collect(), now);
     plan.evict = evict;
+    let former = |claim: &&Claim| match owner(&claim.id) {
+        Some(Ownership::Other(stamp, epoch)) => claim.epoch < epoch && !supervision.is_held(stamp),
+        Some(Ownership::Ours) | None => false,
+    };
+    plan.let_go = running.iter().filter(former).cloned().collect();
     plan.wake_at(look_again);
     plan
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::end::{self, LEAVE_WITHIN};
 use super::host::{Host, Running};
-use super::plan::{Plan, plan};
+use super::plan::{Ownership, Plan, plan};
 
 /// How long the loop sleeps when nothing happens.
 const SLOWEST: Duration = Duration::from_secs(5);
@@ -26,7 +26,9 @@ pub(super) async fn run<H: Host>(core: Arc<Core<H>>, mut events: mpsc::Receiver<
     let mut changes = core.registry.changes();
     let mut turns = core.turns();
     loop {
-        let wake = reconcile(&core).await;
+        // Looked at first: a lease that comes later wakes the loop.
+        let has_lease = !core.identity.lease().is_zero();
+        let wake = reconcile(&core, has_lease).await;
         let wake = wake.unwrap_or_else(|| Instant::now() + SLOWEST);
         tokio::select! {
             () = core.stopped() => return,
@@ -38,6 +40,7 @@ pub(super) async fn run<H: Host>(core: Arc<Core<H>>, mut events: mpsc::Receiver<
             }
             () = changes.changed() => {}
             _ = turns.changed() => {}
+            () = core.identity.leased(), if !has_lease => {}
             () = tokio::time::sleep_until(wake.min(Instant::now() + SLOWEST)) => {}
         }
     }
@@ -55,11 +58,13 @@ fn on_event<H: Host>(core: &Arc<Core<H>>, event: SessionEvent) {
     match ended {
         Ended::Expired => {
             tracing::info!(%consumer_id, %epoch, %group, "session expired");
-            end::spawn(core, session);
+            end::spawn_expiry(core, session);
             return;
         }
         Ended::Panicked => tracing::error!(%consumer_id, %epoch, %group, "session panicked"),
         Ended::Fenced => tracing::warn!(%consumer_id, %epoch, %group, "session was fenced"),
+        // Opened again under another lease: not before the registry can be written again.
+        Ended::LeaseLost => tracing::warn!(%consumer_id, %epoch, %group, "session lost its lease"),
         Ended::Failed(error) => {
             tracing::warn!(%consumer_id, %epoch, %group, %error, "session failed");
         }
@@ -69,7 +74,7 @@ fn on_event<H: Host>(core: &Arc<Core<H>>, event: SessionEvent) {
 }
 
 /// Takes the steps that are due, and says when to look again at the latest.
-async fn reconcile<H: Host>(core: &Arc<Core<H>>) -> Option<Instant> {
+async fn reconcile<H: Host>(core: &Arc<Core<H>>, has_lease: bool) -> Option<Instant> {
     if core.is_stopping() {
         return None;
     }
@@ -79,15 +84,18 @@ async fn reconcile<H: Host>(core: &Arc<Core<H>>) -> Option<Instant> {
         expire,
         leave,
         evict,
+        let_go,
         wake,
     } = look(core);
-    for session in &unopened {
-        open(core, session);
+    if has_lease {
+        for session in &unopened {
+            open(core, session);
+        }
+        reopen(core, used).await;
     }
-    reopen(core, used).await;
     for session in expire {
         tracing::info!(consumer_id = %session.id, epoch = %session.epoch, "failing session expired");
-        end::spawn(core, session);
+        end::spawn_expiry(core, session);
     }
     for session in leave {
         end::spawn_leave(core, session);
@@ -103,6 +111,16 @@ async fn reconcile<H: Host>(core: &Arc<Core<H>>) -> Option<Instant> {
             stray.leave(Deadline::after(LEAVE_WITHIN)).await
         });
     }
+    for claim in let_go {
+        let Some(former) = core.host.get(&claim.id).filter(|s| *s.claim() == claim) else {
+            continue;
+        };
+        tracing::info!(consumer_id = %claim.id, epoch = %claim.epoch, "letting go of a session that another node has");
+        let span = tracing::info_span!("let_go", consumer_id = %claim.id);
+        core.spawn(span, async move {
+            former.stay_behind(Deadline::after(LEAVE_WITHIN)).await
+        });
+    }
     wake
 }
 
@@ -110,16 +128,23 @@ fn look<H: Host>(core: &Core<H>) -> Plan {
     // Under the lock: what was opened before has its session in `ours`.
     let mut supervision = core.supervision();
     let running = core.host.claims();
-    let ours = core.registry.owned_by(&core.node);
-    let is_known = |id: &_| core.registry.lookup(id).is_some();
-    plan(&ours, &running, is_known, &mut supervision, Instant::now())
+    let ours = core.registry.owned_by(&core.identity.node());
+    let owner = |id: &_| {
+        let session = core.registry.lookup(id)?;
+        Some(match core.is_ours(&session) {
+            true => Ownership::Ours,
+            false => Ownership::Other(session.stamp, session.epoch),
+        })
+    };
+    plan(&ours, &running, owner, &mut supervision, Instant::now())
 }
 
 fn open<H: Host>(core: &Core<H>, session: &SessionView) {
     let (consumer_id, epoch) = (&session.id, session.epoch);
     match core.open(session) {
         Ok(Some(_)) => tracing::info!(%consumer_id, %epoch, "session opened"),
-        Ok(None) | Err(sluice_actors::Error::ShuttingDown) => {}
+        // Without a lease it is opened once there is one.
+        Ok(None) | Err(sluice_actors::Error::ShuttingDown | sluice_actors::Error::NoQuorum) => {}
         Err(error) => {
             tracing::warn!(%consumer_id, %epoch, %error, "session could not be opened");
             core.supervision().ended(session, Instant::now());
@@ -133,7 +158,7 @@ async fn reopen<H: Host>(core: &Core<H>, sessions: Vec<SessionView>) {
         return;
     }
     let command = Command::Open {
-        owner: core.node.clone(),
+        owner: core.identity.node(),
         claims: sessions.iter().map(|s| (s.id.clone(), s.epoch)).collect(),
     };
     match core.registry.propose(command).await {

@@ -13,7 +13,7 @@ use tracing::Span;
 use super::core::{Core, Hold, Subscribing};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
-use super::locate::{Located, locate};
+use super::locate::{Located, locate, moved};
 use super::{Error, Hop, Owner, Subscribed};
 
 /// Longest wait for the group to give a session its partitions.
@@ -70,6 +70,8 @@ enum Created<H: Host> {
     Fresh(SessionView, Hold<H>),
     /// The id has a session, living or being deleted.
     Exists(SessionView),
+    /// This node takes no sessions, now or any more.
+    NotHere,
 }
 
 /// One subscribe on its way.
@@ -99,6 +101,10 @@ impl<H: Host> Call<H> {
                         return self.begin(session, hold).await;
                     }
                     Created::Exists(session) => Some(session),
+                    Created::NotHere => {
+                        self.place_elsewhere().await?;
+                        self.core.registry.lookup(&self.id)
+                    }
                 },
                 Step::Again if self.deadline.remaining().is_zero() => {
                     return Err(Error::OwnerUnavailable);
@@ -172,6 +178,9 @@ impl<H: Host> Call<H> {
                 Err(sluice_actors::Error::NotHere) => {
                     ended = Some(located.running.claim().clone());
                 }
+                Err(sluice_actors::Error::Moving) => {
+                    moved(&self.core, &located.session, self.deadline).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -189,7 +198,7 @@ impl<H: Host> Call<H> {
         let is_ready = |node: &NodeId| self.hop.avoided().all(|avoided| avoided != node);
         let chosen = self.core.registry.place(is_ready);
         // Where no node is known, or all are full, this one says what there is to say.
-        let Some(node) = chosen.ok().filter(|chosen| *chosen != self.core.node) else {
+        let Some(node) = chosen.ok().filter(|chosen| !self.core.identity.is(chosen)) else {
             return Ok(());
         };
         match self.hop.way_to(&node, &self.core.registry) {
@@ -199,6 +208,28 @@ impl<H: Host> Call<H> {
                 epoch: None,
             })),
             None => Ok(()),
+        }
+    }
+
+    /// Waits for the copy of the registry here to show another place for the session, once the
+    /// registry has said that this node takes none.
+    async fn place_elsewhere(&self) -> Result<(), Error> {
+        if self.hop.is_forwarded() {
+            return Err(Error::Misdirected { epoch: None });
+        }
+        let node = self.core.identity.node();
+        let mut changes = self.core.registry.changes();
+        while self.core.registry.place(|_| true).as_ref() == Ok(&node) {
+            tokio::select! {
+                () = changes.changed() => {}
+                () = tokio::time::sleep_until(self.deadline.instant()) => {
+                    return Err(Error::OwnerUnavailable);
+                }
+            }
+        }
+        match self.core.registry.place(|_| true) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::ShuttingDown),
         }
     }
 
@@ -230,7 +261,7 @@ impl<H: Host> Call<H> {
             id: self.id.clone(),
             stamp,
             spec: self.spec.clone(),
-            owner: self.core.node.clone(),
+            owner: self.core.identity.node(),
             created_at: self.core.clock.now(),
             counts,
         });
@@ -240,6 +271,7 @@ impl<H: Host> Call<H> {
                 Ok(Created::Fresh(session, hold))
             }
             Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
+            Ok(Outcome::NotAlive) => Ok(Created::NotHere),
             Ok(_) => Err(Error::OwnerUnavailable),
             // If it was made after all, the loop opens it, and it is found again or expires.
             Err(_) => Err(Error::NoQuorum),
@@ -274,6 +306,10 @@ impl<H: Host> Call<H> {
     }
 
     async fn open(&self, session: &SessionView) -> Result<Assignment, sluice_actors::Error> {
+        tokio::select! {
+            () = self.core.identity.leased() => {}
+            () = tokio::time::sleep_until(self.deadline.instant()) => {}
+        }
         let Some(running) = self.core.open(session)? else {
             return Err(sluice_actors::Error::NotHere);
         };

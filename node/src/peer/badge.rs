@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use sluice_types::NodeId;
+use sluice_types::{NodeId, NodeName};
 
 use crate::config::Secret;
+use crate::identity::Identity;
 
 const CLUSTER: HeaderName = HeaderName::from_static("sluice-cluster");
 const SECRET: HeaderName = HeaderName::from_static("sluice-secret");
@@ -26,55 +27,40 @@ pub(crate) enum Refused {
     Receiver,
 }
 
-/// Who this node is, and what it knows that strangers do not. Clones are cheap.
+/// What a node knows that strangers do not. Clones are cheap.
 #[derive(Clone, Debug)]
-pub(crate) struct Badge(Arc<Inner>);
+pub(crate) struct Credentials(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     cluster: String,
-    node: NodeId,
+    sender: NodeName,
     secrets: Vec<Secret>,
 }
 
-impl Badge {
-    /// The first secret is shown, all are accepted: so one can replace another without a gap.
-    pub(crate) fn new(cluster: String, node: NodeId, secrets: Vec<Secret>) -> Self {
+impl Credentials {
+    /// Those of the node `sender`. The first secret is shown, all are accepted: so one can replace
+    /// another without a gap.
+    pub(crate) fn new(cluster: String, sender: NodeName, secrets: Vec<Secret>) -> Self {
         Self(Arc::new(Inner {
             cluster,
-            node,
+            sender,
             secrets,
         }))
     }
 
-    /// The headers of a request to `receiver`.
-    pub(crate) fn show(&self, receiver: &NodeId) -> HeaderMap {
-        let mut headers = self.show_to_anyone();
-        put(&mut headers, RECEIVER, &full(receiver));
-        headers
-    }
-
     /// The headers of a request to whichever node is at an address.
-    pub(crate) fn show_to_anyone(&self) -> HeaderMap {
+    pub(crate) fn show(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let secret = self.0.secrets.first().map_or("", Secret::reveal);
         put(&mut headers, CLUSTER, &self.0.cluster);
-        put(&mut headers, SENDER, &full(&self.0.node));
+        put(&mut headers, SENDER, self.0.sender.as_str());
         put(&mut headers, SECRET, &hex(secret));
         headers
     }
 
-    /// Whether a request comes from a node of this cluster and is meant for this run of this node.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        self.check_sender(headers)?;
-        match headers.get(RECEIVER).map(HeaderValue::as_bytes) {
-            Some(receiver) if receiver == full(&self.0.node).as_bytes() => Ok(()),
-            _ => Err(Refused::Receiver),
-        }
-    }
-
     /// Whether a request comes from a node of this cluster, whomever it takes this one for.
-    pub(crate) fn check_sender(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let shown = |name| headers.get(name).map(HeaderValue::as_bytes);
         if shown(CLUSTER) != Some(self.0.cluster.as_bytes()) {
             return Err(Refused::Cluster);
@@ -92,6 +78,44 @@ impl Badge {
     pub(crate) fn sender(headers: &HeaderMap) -> &str {
         let sender = headers.get(SENDER).and_then(|sender| sender.to_str().ok());
         sender.unwrap_or("unknown")
+    }
+}
+
+/// What a node shows others with the requests of clients. Clones are cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Badge {
+    credentials: Credentials,
+    identity: Identity,
+}
+
+impl Badge {
+    pub(crate) fn new(credentials: Credentials, identity: Identity) -> Self {
+        Self {
+            credentials,
+            identity,
+        }
+    }
+
+    /// The headers of a request to `receiver`.
+    pub(crate) fn show(&self, receiver: &NodeId) -> HeaderMap {
+        let mut headers = self.credentials.show();
+        put(&mut headers, RECEIVER, &full(receiver));
+        headers
+    }
+
+    /// Whether a request comes from a node of this cluster and is meant for this run of this node.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        self.credentials.check(headers)?;
+        let own = full(&self.identity.node());
+        match headers.get(RECEIVER).map(HeaderValue::as_bytes) {
+            Some(receiver) if receiver == own.as_bytes() => Ok(()),
+            _ => Err(Refused::Receiver),
+        }
+    }
+
+    /// Whether a request comes from a node of this cluster, whomever it takes this one for.
+    pub(crate) fn check_sender(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        self.credentials.check(headers)
     }
 }
 
@@ -131,7 +155,8 @@ mod tests {
 
     fn badge(cluster: &str, node: &NodeId, secrets: &[&str]) -> Badge {
         let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
-        Badge::new(cluster.to_owned(), node.clone(), secrets)
+        let credentials = Credentials::new(cluster.to_owned(), node.name.clone(), secrets);
+        Badge::new(credentials, Identity::alone(node.clone()))
     }
 
     #[test]
@@ -140,7 +165,7 @@ mod tests {
         let receiver = badge("sluice", &b, &["key"]);
         let shown = badge("sluice", &a, &["key"]).show(&b);
         assert_eq!(receiver.check(&shown), Ok(()));
-        assert!(Badge::sender(&shown).starts_with("a/"));
+        assert_eq!(Credentials::sender(&shown), "a");
         let open = badge("sluice", &a, &[]).show(&b);
         assert_eq!(badge("sluice", &b, &[]).check(&open), Ok(()));
         assert_eq!(receiver.check(&open), Err(Refused::Secret));

@@ -75,28 +75,27 @@ pub(crate) enum PeerError {
     Refused,
 }
 
+/// An HTTP client to other nodes.
+pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        // A node is reached directly whatever the environment says of proxies.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
 impl Peers {
     /// Requests that show this badge.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
     pub(crate) fn new(badge: Badge) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            // A node is reached directly whatever the environment says of proxies.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self { http, badge })
-    }
-
-    pub(super) fn http(&self) -> &reqwest::Client {
-        &self.http
-    }
-
-    pub(super) fn badge(&self) -> &Badge {
-        &self.badge
+        Ok(Self {
+            http: client()?,
+            badge,
+        })
     }
 
     /// Sends a request on and takes the answer whole. A dropped future closes the connection, and

@@ -14,11 +14,11 @@ mod fates;
 mod strangers;
 mod transport;
 
-pub(crate) use badge::{Badge, Refused};
+pub(crate) use badge::{Badge, Credentials, Refused};
 pub(crate) use client::{Answered, Forward, PeerError, Peers, RemoteFate};
 pub(crate) use fates::{Fates, Word};
 pub(crate) use strangers::Strangers;
-pub(crate) use transport::FRAMES;
+pub(crate) use transport::{FRAMES, Frames};
 
 use std::time::Duration;
 

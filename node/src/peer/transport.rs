@@ -4,22 +4,42 @@ use async_trait::async_trait;
 use sluice_raft::{Transport, TransportError};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::failed;
-use super::{PeerError, Peers};
+use super::client::{client, failed};
+use super::{Credentials, PeerError};
 
 /// Where frames are taken.
 pub(crate) const FRAMES: &str = "/raft";
 
+/// Sends frames to other members.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    http: reqwest::Client,
+    credentials: Credentials,
+}
+
+impl Frames {
+    /// Frames that show these credentials.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub(crate) fn new(credentials: Credentials) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: client()?,
+            credentials,
+        })
+    }
+}
+
 #[async_trait]
-impl Transport for Peers {
+impl Transport for Frames {
     async fn call(
         &self,
         address: &str,
         frame: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, TransportError> {
-        let mut sending = self.http().post(format!("http://{address}{FRAMES}"));
-        for (name, value) in self.badge().show_to_anyone().iter() {
+        let mut sending = self.http.post(format!("http://{address}{FRAMES}"));
+        for (name, value) in self.credentials.show().iter() {
             sending = sending.header(name.as_str(), value.as_bytes());
         }
         let answering = async {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openraft::ChangeMembers;
+use sluice_types::NodeId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::formation::{self, Contact, Step};
@@ -194,7 +195,7 @@ impl Consensus {
             |id| answers.get(&id) == Some(&false),
             &status.members,
         );
-        let drains = self.draining();
+        let drains = self.draining(&memory.away);
         note(
             &mut memory.draining,
             now,
@@ -238,13 +239,23 @@ impl Consensus {
         }
     }
 
-    /// Members whose nodes drain.
-    fn draining(&self) -> BTreeSet<RaftId> {
-        let registry = self.replica.read();
-        let draining = registry
-            .nodes()
-            .filter(|node| node.state == NodeState::Draining);
-        draining.map(|node| node.raft_id).collect()
+    /// Members whose nodes drain. One that answers while its draining incarnation gives no sign of
+    /// life has begun anew and is about to register: after all were stopped at once, those who are
+    /// slower to come back are no drainers any more.
+    fn draining(&self, away: &BTreeMap<RaftId, Instant>) -> BTreeSet<RaftId> {
+        let drains: Vec<(NodeId, RaftId)> = {
+            let registry = self.replica.read();
+            let nodes = registry.nodes();
+            let draining = nodes.filter(|node| node.state == NodeState::Draining);
+            draining
+                .map(|node| (node.id.clone(), node.raft_id))
+                .collect()
+        };
+        let is_running = |node: &NodeId, id: &RaftId| {
+            away.contains_key(id) || self.desk.hears(node) != Some(false)
+        };
+        let draining = drains.into_iter().filter(|(node, id)| is_running(node, id));
+        draining.map(|(_, id)| id).collect()
     }
 
     /// Members that have nearly all of the log, this one among them.

@@ -85,6 +85,11 @@ impl Leading {
         self.quorum.step_down(deadline).await
     }
 
+    /// Leaves elections to others, or not; see [`Quorum::set_modest`].
+    pub(crate) fn set_modest(&self, is_modest: bool) {
+        self.quorum.set_modest(is_modest);
+    }
+
     /// Takes a member in, as a learner, or notes where it is now.
     pub(crate) async fn admit(&self, id: RaftId, member: Member) -> Admitted {
         if !self.leads() {

@@ -34,6 +34,8 @@ pub(crate) struct Quorum {
     confirmation: Duration,
     /// Whether this member gives its leadership up: it does nothing more with it.
     yields: Arc<AtomicBool>,
+    /// Whether this member leaves it to others to stand for election.
+    is_modest: Arc<AtomicBool>,
 }
 
 /// When a majority was last asked, with success, whether this member leads.
@@ -50,6 +52,7 @@ impl Quorum {
             confirmed: Arc::default(),
             confirmation: timing.confirmation(),
             yields: Arc::default(),
+            is_modest: Arc::default(),
         }
     }
 
@@ -124,6 +127,19 @@ impl Quorum {
         self.yields.load(Ordering::SeqCst)
     }
 
+    /// Has this member stand for election no more, or again. It votes for others, and leads on if
+    /// it leads.
+    pub(crate) fn set_modest(&self, is_modest: bool) {
+        if self.is_modest.swap(is_modest, Ordering::SeqCst) != is_modest {
+            self.stand_or_not();
+        }
+    }
+
+    fn stand_or_not(&self) {
+        let stands = !self.yields() && !self.is_modest.load(Ordering::SeqCst);
+        self.raft.runtime_config().elect(stands);
+    }
+
     fn is_confirmed(&self) -> bool {
         let term = self.raft.metrics().borrow().current_term;
         let confirmed = *self
@@ -154,7 +170,7 @@ impl<'a> Yielding<'a> {
     fn begin(quorum: &'a Quorum) -> Self {
         quorum.yields.store(true, Ordering::SeqCst);
         quorum.raft.runtime_config().heartbeat(false);
-        quorum.raft.runtime_config().elect(false);
+        quorum.stand_or_not();
         Self(quorum)
     }
 }
@@ -162,7 +178,7 @@ impl<'a> Yielding<'a> {
 impl Drop for Yielding<'_> {
     fn drop(&mut self) {
         self.0.raft.runtime_config().heartbeat(true);
-        self.0.raft.runtime_config().elect(true);
         self.0.yields.store(false, Ordering::SeqCst);
+        self.0.stand_or_not();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sluice_types::NodeId;
+
 use super::clock::Moments;
 use super::term::{Term, millis};
 use crate::consensus::{Leading, not_leader};
@@ -57,6 +59,12 @@ impl Desk {
             Some(sightings) => ResponseV1::Sightings(sightings),
             None => not_leader(self.leading.leader()),
         }
+    }
+
+    /// Whether this incarnation has given a sign of life in this term; `None` while nobody leads
+    /// here.
+    pub(crate) fn hears(&self, node: &NodeId) -> Option<bool> {
+        self.sit(|term, _, _| term.hears(node))
     }
 
     /// Opens the desk for a term, until the office is dropped.

@@ -24,6 +24,7 @@ mod leader;
 mod options;
 mod probe;
 mod registering;
+mod retiring;
 mod standing;
 mod status;
 mod term;
@@ -42,6 +43,7 @@ pub(crate) use desk::Desk;
 use leader::Leader;
 pub use options::{GuardOptions, Host};
 pub use probe::{Prober, TcpProber};
+pub use retiring::Retired;
 pub use standing::{Phase, Standing};
 pub use status::{ClusterReport, NodeReport, Role};
 
@@ -83,6 +85,7 @@ impl Guard {
         tokio::select! {
             () = leader.run() => {}
             () = self.live() => {}
+            () = self.keep_modest() => {}
         }
     }
 

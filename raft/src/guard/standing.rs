@@ -34,7 +34,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn begin(name: NodeName) -> Self {
+    /// A new incarnation of the node, before it is registered.
+    pub fn begin(name: NodeName) -> Self {
         Self {
             node: NodeId {
                 name,
@@ -45,8 +46,20 @@ impl Standing {
         }
     }
 
+    /// A node with a registry of its own process: nobody else can own what it owns, so that its
+    /// lease never ends.
+    pub fn alone(node: NodeId) -> Self {
+        let mut lease = Lease::default();
+        lease.granted(Moment::from_origin(Duration::ZERO), Duration::MAX);
+        Self {
+            node,
+            phase: Phase::Registered,
+            lease,
+        }
+    }
+
     /// A sign of life of this incarnation, sent at `sent_at`, was answered by a grant.
-    pub(super) fn granted(&mut self, sent_at: Moment, grant: Duration) {
+    pub fn granted(&mut self, sent_at: Moment, grant: Duration) {
         self.lease.granted(sent_at, grant);
     }
 

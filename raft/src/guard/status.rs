@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sluice_types::NodeId;
+use sluice_types::{ConsumerId, NodeId};
 
 use super::Guard;
 use crate::net::frame::{QuestionV1, ResponseV1, SightingV1};
+use crate::placement::{Loads, spread};
 use crate::{ClusterId, ConsensusStatus, Node, RaftId};
 
 /// What a node's member is in the consensus.
@@ -46,6 +47,9 @@ pub struct NodeReport {
     pub applied: Option<u64>,
     /// How long its lease lasts at most, zero without one, if that is known.
     pub lease: Option<Duration>,
+    /// Whether it can open sessions, that is, reaches Kafka and keeps up with the registry, if that
+    /// is known.
+    pub is_ready: Option<bool>,
 }
 
 impl Guard {
@@ -64,6 +68,7 @@ impl Guard {
             lease: sightings
                 .get(&node.id)
                 .map(|seen| Duration::from_millis(seen.lease.into())),
+            is_ready: sightings.get(&node.id).map(|seen| seen.is_ready),
             node: node.clone(),
         };
         ClusterReport {
@@ -72,6 +77,21 @@ impl Guard {
             term: status.term,
             nodes: registry.nodes().map(report).collect(),
         }
+    }
+
+    /// Where these sessions of this node should go, spread by load over the other nodes that are
+    /// alive, do not drain, and can open them as the leader says; if none can, over all that are
+    /// alive. When the leader does not say within a second, all that are alive count as able.
+    ///
+    /// What finds no room is left out, all if there is no other node. What is placed here counts in
+    /// the next call only when it has moved.
+    pub async fn destinations(&self, sessions: &[ConsumerId]) -> BTreeMap<ConsumerId, NodeId> {
+        let sightings = self.sightings().await;
+        // Of a node that the leader has not heard yet nothing bad is known.
+        let is_ready = |node: &NodeId| sightings.get(node).is_none_or(|seen| seen.is_ready);
+        let loads = Loads::of(&self.consensus.replica.read(), is_ready);
+        let others = loads.without(&self.standing().node);
+        spread(others, sessions.iter().cloned())
     }
 
     /// What the leader knows of the nodes, and what this one knows of itself.
@@ -90,6 +110,7 @@ impl Guard {
             node: standing.node.clone(),
             applied: self.consensus.replica.applied(),
             lease: super::term::millis(standing.lease(self.options.moments.now())),
+            is_ready: self.options.host.reaches_kafka(),
         };
         let all = sightings.into_iter().chain([own]);
         all.map(|seen| (seen.node.clone(), seen)).collect()

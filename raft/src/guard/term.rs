@@ -138,11 +138,17 @@ impl Term {
         }
     }
 
+    /// Whether this incarnation has given a sign of life, and has not ended.
+    pub(super) fn hears(&self, node: &NodeId) -> bool {
+        self.heard.contains_key(node)
+    }
+
     pub(super) fn sightings(&self, now: Moment) -> Vec<SightingV1> {
         let sighting = |(node, heard): (&NodeId, &Heard)| SightingV1 {
             node: node.clone(),
             applied: heard.applied,
             lease: millis(heard.lease_end.since(now)),
+            is_ready: self.liveness.is_ready(node),
         };
         self.heard.iter().map(sighting).collect()
     }

@@ -176,6 +176,8 @@ pub(crate) struct SightingV1 {
     pub(crate) applied: u64,
     /// How long the lease that it was granted lasts at most, milliseconds; 0 without one.
     pub(crate) lease: u32,
+    /// Whether it can open sessions: it reaches Kafka and its registry keeps up.
+    pub(crate) is_ready: bool,
 }
 
 /// Why a frame is refused. Append-only.

@@ -152,6 +152,7 @@ fn answers() -> Vec<(&'static str, ResponseV1)> {
                 node: run("a", 2),
                 applied: 70_000,
                 lease: 2_750,
+                is_ready: true,
             }]),
         ),
     ]

@@ -161,7 +161,14 @@ impl Registry {
             },
         ) in moves
         {
-            if self.nodes.state(&to) != NodeState::Alive {
+            let owner = self.sessions.get(&id).map(|session| &session.owner);
+            let may_have_it = match self.nodes.state(&to) {
+                NodeState::Alive => true,
+                // An owner that stops and finds no taker leaves what it would hand over.
+                NodeState::Draining => owner == Some(&to) && handover.is_some(),
+                NodeState::Dead => false,
+            };
+            if !may_have_it {
                 continue;
             }
             is_any_alive = true;

@@ -67,6 +67,13 @@ impl Loads {
         }
     }
 
+    /// The same, with nothing to be placed on this node.
+    #[must_use]
+    pub fn without(mut self, node: &NodeId) -> Self {
+        self.loads.retain(|load| load.node != *node);
+        self
+    }
+
     /// Places a new session where it weighs least.
     ///
     /// # Errors
@@ -174,6 +181,26 @@ impl Batch {
     pub fn into_moves(self) -> BTreeMap<ConsumerId, Move> {
         self.moves
     }
+}
+
+/// Where a node hands its sessions over to: each where it weighs least when the ones before it are
+/// placed. To a node that is not ready only what no other has room for; what finds no room at all
+/// is left out.
+pub fn spread(
+    mut loads: Loads,
+    sessions: impl IntoIterator<Item = ConsumerId>,
+) -> BTreeMap<ConsumerId, NodeId> {
+    let mut placed = BTreeMap::new();
+    for session in sessions {
+        if placed.contains_key(&session) {
+            continue;
+        }
+        let Some(to) = loads.place_takeover(None, usize::MAX) else {
+            break;
+        };
+        placed.insert(session, to);
+    }
+    placed
 }
 
 /// How eagerly sessions are evened out.

@@ -14,6 +14,7 @@ impl State {
     /// last known to stand: it may never have received an answer with their records.
     pub(crate) fn resume_after(&mut self, cursor: &Cursor) -> Offsets {
         self.on_its_way = None;
+        self.goes_by_cursors = true;
         let counting = self.counting(cursor);
         let mut moves = Offsets::new();
         for slot in &mut self.slots {

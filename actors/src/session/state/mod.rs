@@ -5,6 +5,7 @@
 //! `fetched` is what the Kafka handle gives next; records between `next` and it are held.
 
 mod cursors;
+mod handover;
 mod slot;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,8 @@ pub(crate) struct State {
     last: usize,
     answers: u64,
     on_its_way: Option<OnItsWay>,
+    /// Whether the client has asked for more by a cursor last.
+    goes_by_cursors: bool,
 }
 
 impl State {
@@ -62,6 +65,7 @@ impl State {
             last: 0,
             answers: 0,
             on_its_way: None,
+            goes_by_cursors: false,
         }
     }
 
@@ -263,6 +267,7 @@ impl State {
 
     /// The client asks for more: what was delivered so far is acknowledged.
     pub(crate) fn acknowledge(&mut self) {
+        self.goes_by_cursors = false;
         for slot in &mut self.slots {
             if let Some(delivered) = slot.delivered {
                 slot.acknowledged = Some(delivered);

@@ -223,6 +223,58 @@ fn asking_for_more_acknowledges_what_was_delivered() {
 }
 
 #[test]
+fn what_is_handed_over_is_behind_what_was_delivered() {
+    let mut state = state();
+    let delivered = answer_up_to(&mut state, 15);
+    state.fate(delivered, true);
+    state.acknowledge();
+    answer_up_to(&mut state, 20);
+    let handed_over = offsets(&[(0, 15), (1, 10)]);
+    assert_eq!(state.to_hand_over(), handed_over);
+
+    let mut next = self::state();
+    next.assign(&handed_over, 3, true);
+    assert!(next.delivered().is_empty());
+    next.take_over(&handed_over);
+    assert_eq!(next.delivered(), handed_over);
+    assert!(next.owed().is_empty(), "the client has yet to say so");
+    next.acknowledge();
+    assert_eq!(next.owed(), handed_over);
+}
+
+#[test]
+fn of_a_partition_that_no_cursor_has_named_the_latest_answer_may_be_lost() {
+    let mut state = state();
+    let before = state.cursor();
+    state.assign(&offsets(&[(2, 7)]), 4, false);
+    state.resume_after(&before);
+    let slot = state.locate("t", 2).unwrap();
+    assert!(state.fetch(slot, offset(7)));
+    state.take(slot, offset(7));
+    let number = answer_up_to(&mut state, 15);
+    state.fate(number, true);
+    let handed_over = state.to_hand_over();
+    assert_eq!(handed_over, offsets(&[(0, 15), (1, 10), (2, 7)]));
+    state.resume_after(&state.cursor());
+    assert_eq!(state.to_hand_over(), offsets(&[(0, 15), (1, 10), (2, 8)]));
+}
+
+#[test]
+fn a_cursor_of_before_a_seek_does_not_count_under_the_next_owner() {
+    let mut state = state();
+    let cursor = state.cursor();
+    let point = |by| sluice_types::Point {
+        offset: offset(99),
+        seen: None,
+        by,
+    };
+    let seq = SeekSeq::NONE.next();
+    let sought = [(at(0), point(sluice_types::PointBy::Seek(seq)))];
+    state.remember_seeks(&sought.into_iter().collect());
+    assert_eq!(state.counting(&cursor), offsets(&[(1, 10)]));
+}
+
+#[test]
 fn a_seek_clears_what_is_acknowledged() {
     let mut state = state();
     let number = answer_up_to(&mut state, 15);

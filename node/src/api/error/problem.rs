@@ -94,7 +94,7 @@ impl From<ownership::Error> for Problem {
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::NotHere => ownership::Error::OwnerUnavailable.into(),
+            SessionError::NotHere | SessionError::Moving => ownership::Error::OwnerUnavailable.into(),
             SessionError::SessionFailed => Self::new(
                 Code::SessionFailed,
                 "The session failed while it served this request and is being restarted; try again.",

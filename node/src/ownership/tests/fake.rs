@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sluice_actors::{
-    Assignment, Deadline, Departure, Ended, Error, Opening, SessionEvent, Snapshot, SnapshotState,
+    Assignment, Deadline, Departure, Ended, Error, HandedOver, Opening, SessionEvent, Snapshot,
+    SnapshotState,
 };
 use sluice_types::{
     Claim, ConsumerId, Mode, Offsets, PartitionMap, Partitions, SessionSpec, Timestamp, TopicName,
@@ -21,6 +22,10 @@ pub(super) enum Done {
     Opened,
     Finished,
     Left,
+    Abandoned,
+    HandedOver,
+    Resumed,
+    StayedBehind,
 }
 
 /// How sessions behave from when they are opened on.
@@ -31,6 +36,7 @@ pub(super) struct Manner {
     pub(super) panics_after: Option<Duration>,
     pub(super) leaves_after: Duration,
     pub(super) ends_after: Duration,
+    pub(super) hands_over_after: Duration,
     pub(super) limit: usize,
 }
 
@@ -42,6 +48,7 @@ impl Default for Manner {
             panics_after: None,
             leaves_after: Duration::from_millis(5),
             ends_after: Duration::ZERO,
+            hands_over_after: Duration::from_millis(20),
             limit: 100,
         }
     }
@@ -145,6 +152,14 @@ impl Fake {
         Some(session.claim)
     }
 
+    /// Hands the session over from now on, or has it serve again.
+    pub(super) fn hand_over(&self, id: &ConsumerId, is_moving: bool) {
+        let session = self.get(id).unwrap();
+        session
+            .ended
+            .send_replace(is_moving.then_some(Error::Moving));
+    }
+
     fn log(&self, done: Done, claim: &Claim) {
         self.state().log.push((Instant::now(), done, claim.clone()));
     }
@@ -215,6 +230,15 @@ impl Host for Fake {
             .collect()
     }
 
+    async fn abandon(&self, _deadline: Deadline) -> usize {
+        let running = std::mem::take(&mut self.state().running);
+        for session in running.into_values() {
+            session.ended.send_replace(Some(Error::NotHere));
+            self.log(Done::Abandoned, &session.claim);
+        }
+        0
+    }
+
     async fn shutdown(&self, _: Departure, _deadline: Deadline) -> usize {
         let running = std::mem::take(&mut self.state().running);
         for session in running.into_values() {
@@ -269,6 +293,26 @@ impl Running for FakeSession {
             idle: Duration::ZERO,
             created_at: self.created_at,
         })
+    }
+
+    async fn hand_over(&self, _deadline: Deadline) -> Result<Option<HandedOver>, Error> {
+        self.ended.send_replace(Some(Error::Moving));
+        tokio::time::sleep(self.manner.hands_over_after).await;
+        self.host.log(Done::HandedOver, &self.claim);
+        Ok(Some(HandedOver {
+            points: PartitionMap::new(),
+            idle: Duration::from_secs(4),
+        }))
+    }
+
+    fn resume(&self) {
+        self.ended.send_replace(None);
+        self.host.log(Done::Resumed, &self.claim);
+    }
+
+    async fn stay_behind(&self, _deadline: Deadline) -> bool {
+        self.host.log(Done::StayedBehind, &self.claim);
+        self.host.vanish(&self.claim.id, Error::NotHere).is_some()
     }
 
     async fn finish(&self, _deadline: Deadline) {

@@ -4,19 +4,26 @@ mod beginning;
 mod ending;
 mod failing;
 mod fake;
+mod giving;
+mod moving;
+mod standing;
 mod whole;
 
 use std::time::Duration;
 
 use sluice_actors::{Deadline, Ended};
+use sluice_raft::guard::{BootClock, Standing};
 use sluice_raft::{Command, Creation, Outcome};
 use sluice_types::{
-    AssignmentStrategy, CreationStamp, Format, Incarnation, IsolationLevel, OffsetReset, Timestamp,
+    AssignmentStrategy, CreationStamp, Format, Incarnation, IsolationLevel, NodeId, OffsetReset,
+    Timestamp,
 };
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
+use crate::cluster::Introduction;
 use fake::{Done, Fake, Manner};
 
 /// A request as a client sends it.
@@ -33,6 +40,7 @@ impl Clock for Fixed {
 /// A node with a registry and sessions of its own.
 struct Node {
     id: NodeId,
+    standing: watch::Sender<Standing>,
     registry: RegistryHandle,
     host: Fake,
     ownership: Ownership<Fake>,
@@ -47,14 +55,17 @@ fn node_with(manner: Manner) -> Node {
         name: "n".parse().unwrap(),
         incarnation: Incarnation::random(),
     };
-    let registry = RegistryHandle::in_memory();
+    let registry = Introduction::registry_of(&id, &Fixed);
     let (sender, events) = mpsc::channel(8);
     let host = Fake::new(sender);
     host.behave(manner);
     let clock = Arc::new(Fixed);
-    let ownership = Ownership::start(id.clone(), registry.clone(), host.clone(), events, clock);
+    let (standing, receiver) = watch::channel(Standing::alone(id.clone()));
+    let identity = Identity::new(receiver, Arc::new(BootClock));
+    let ownership = Ownership::start(identity, registry.clone(), host.clone(), events, clock);
     Node {
         id,
+        standing,
         registry,
         host,
         ownership,

@@ -5,8 +5,10 @@
 
 mod changing;
 mod failing;
+mod handing_over;
 mod nodes;
 mod quorum;
+mod retiring;
 mod served_once;
 
 use super::*;

@@ -1,8 +1,8 @@
 //! Nodes in one process, over links that can be cut and with clocks that can leap.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,11 +49,13 @@ impl Moments for Leaping {
 #[derive(Default)]
 pub(super) struct TestHost {
     pub(super) waiting: Mutex<Vec<ConsumerId>>,
+    /// Kafka is away for this node alone.
+    pub(super) is_without_kafka: AtomicBool,
 }
 
 impl Host for TestHost {
     fn reaches_kafka(&self) -> bool {
-        true
+        !self.is_without_kafka.load(Ordering::SeqCst)
     }
 
     fn waiting(&self) -> Vec<ConsumerId> {
@@ -82,7 +84,9 @@ pub(super) struct Process {
     pub(super) consensus: Arc<Consensus>,
     pub(super) guard: Arc<Guard>,
     pub(super) clock: Arc<Leaping>,
+    pub(super) host: Arc<TestHost>,
     life: JoinHandle<()>,
+    attendance: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -98,6 +102,7 @@ pub(super) struct Nodes {
     pub(super) version: Version,
     slept: Arc<AtomicU64>,
     walled: Arc<Mutex<HashSet<String>>>,
+    attends: bool,
 }
 
 pub(super) fn address(number: usize) -> String {
@@ -114,6 +119,7 @@ impl Nodes {
             version: Version::FIRST,
             slept: Arc::default(),
             walled: Arc::default(),
+            attends: false,
         };
         for number in 0..size {
             nodes.start(number).await;
@@ -175,13 +181,14 @@ impl Nodes {
             own: AtomicU64::new(1_000_000 * (number as u64 + 1)),
             all: self.slept.clone(),
         });
+        let host = Arc::new(TestHost::default());
         let options = GuardOptions {
             name: format!("n{number}").parse().unwrap(),
             address: address(number).parse().unwrap(),
             version: self.version,
             release: "0.1.0".to_owned(),
             capacity: 100,
-            host: Arc::new(TestHost::default()),
+            host: host.clone(),
             moments: clock.clone(),
             clock: Arc::new(SystemClock),
             prober: Arc::new(LinkProber {
@@ -199,9 +206,31 @@ impl Nodes {
             consensus,
             guard,
             clock,
+            host,
             life,
+            attendance: None,
         };
         self.processes[number] = Some(process);
+        if self.attends {
+            self.attend(number);
+        }
+    }
+
+    /// From now on the members look who takes part, as they do in production.
+    pub(super) fn attend_all(&mut self) {
+        self.attends = true;
+        for number in self.running() {
+            self.attend(number);
+        }
+    }
+
+    fn attend(&mut self, number: usize) {
+        let peers: Vec<String> = (0..self.processes.len()).map(address).collect();
+        if let Some(process) = &mut self.processes[number] {
+            let consensus = process.consensus.clone();
+            let attendance = tokio::spawn(async move { consensus.attend(&peers).await });
+            process.attendance = Some(attendance);
+        }
     }
 
     /// The process is gone. What it last knew of itself is left.
@@ -209,6 +238,9 @@ impl Nodes {
         let process = self.processes[number].take().unwrap();
         self.network.remove(&address(number));
         process.life.abort();
+        if let Some(attendance) = &process.attendance {
+            attendance.abort();
+        }
         process.consensus.shutdown().await;
         process
     }
@@ -218,8 +250,16 @@ impl Nodes {
     pub(super) fn restart(&mut self, number: usize) -> Arc<Guard> {
         let process = self.processes[number].take().unwrap();
         process.life.abort();
+        if let Some(attendance) = &process.attendance {
+            attendance.abort();
+        }
         self.watch_over(number, process.consensus);
         process.guard
+    }
+
+    /// The process gives no signs of life any more, though it answers.
+    pub(super) fn silence(&self, number: usize) {
+        self.of_number(number).life.abort();
     }
 
     /// From now on a firewall refuses those who try whether the node is there.
@@ -261,6 +301,25 @@ impl Nodes {
 
     pub(super) async fn leader(&self) -> usize {
         self.leader_among(&self.running()).await
+    }
+
+    /// Waits until all running nodes know exactly these as the voters.
+    pub(super) async fn voters(&self, numbers: &[usize]) {
+        let all = numbers.iter();
+        let ids = all.map(|n| format!("n{n}")).collect::<BTreeSet<_>>();
+        eventually(&format!("the voters {numbers:?}"), || async {
+            let running = self.running();
+            let mut statuses = running
+                .iter()
+                .map(|n| self.of_number(*n).consensus.status());
+            let agrees = statuses.all(|status| {
+                let voters = status.voters.iter().filter_map(|id| status.members.get(id));
+                let voters: BTreeSet<String> = voters.map(|member| member.name.clone()).collect();
+                voters == ids && status.leader.is_some()
+            });
+            agrees.then_some(())
+        })
+        .await;
     }
 
     /// Begins a session of a group on the node.

@@ -159,6 +159,45 @@ fn a_session_that_belongs_home_waits_for_its_turn_there() {
     assert!(elsewhere.iter().all(|(_, to)| to == "c"));
 }
 
+/// How many of these sessions of "a" go where, as long as only these nodes are ready.
+fn spread_from_a(nodes: &[Filled], count: usize, ready: &[&str]) -> Vec<(String, usize)> {
+    let registry = registry(nodes);
+    let a = node("a");
+    let sessions = registry.owned_by(&a).take(count);
+    let loads = Loads::of(&registry, |node| ready.contains(&node.name.as_str()));
+    let placed = spread(loads.without(&a), sessions.map(|s| s.id.clone()));
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for to in placed.values() {
+        *counts.entry(to.name.to_string()).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}
+
+#[test]
+fn what_a_node_hands_over_is_spread_over_the_others_that_are_ready() {
+    let nodes = [("a", 6, 100), ("b", 3, 100), ("c", 1, 100), ("d", 0, 100)];
+    let told = |places: &[(&str, usize)]| -> Vec<(String, usize)> {
+        let places = places.iter();
+        places.map(|(name, n)| ((*name).to_owned(), *n)).collect()
+    };
+    let all = ["a", "b", "c", "d"];
+    assert_eq!(spread_from_a(&nodes, 5, &all), told(&[("c", 2), ("d", 3)]));
+    let ready = ["a", "b", "c"];
+    assert_eq!(
+        spread_from_a(&nodes, 6, &ready),
+        told(&[("b", 2), ("c", 4)])
+    );
+    // Better there than nowhere.
+    assert_eq!(
+        spread_from_a(&nodes, 5, &["a"]),
+        told(&[("c", 2), ("d", 3)])
+    );
+    // What no node has room for stays.
+    let full = [("a", 6, 100), ("b", 2, 2)];
+    assert_eq!(spread_from_a(&full, 6, &all), told(&[("b", 1)]));
+    assert_eq!(spread_from_a(&nodes[..1], 6, &all), told(&[]));
+}
+
 fn shifts(nodes: &[Filled], evening: Evening) -> Vec<(String, String, usize)> {
     let shifts = even_out(&loads(&registry(nodes)), evening);
     let told = |shift: Shift| {

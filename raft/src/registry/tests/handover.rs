@@ -104,3 +104,19 @@ fn a_session_that_ends_needs_none() {
     done(&mut registry, delete(2));
     assert_eq!(carried(&registry), None);
 }
+
+#[test]
+fn an_owner_that_drains_may_leave_one_with_itself_but_takes_nothing() {
+    let mut registry = after([create("c", 1)]);
+    registry.apply(change_node(node("a"), 0, NodeState::Draining));
+    let left = done(
+        &mut registry,
+        move_to(node("a"), &[claim("c", 1)], Some(&handover())),
+    );
+    assert_eq!((&left.owner, left.epoch), (&node("a"), epoch(2)));
+    assert_eq!(carried(&registry), Some((handover(), false)));
+    let taken = registry.apply(move_to(node("a"), &[claim("c", 2)], None));
+    assert_eq!(taken, Outcome::NotAlive);
+    done(&mut registry, move_to(node("b"), &[claim("c", 2)], None));
+    assert_eq!(carried(&registry), Some((handover(), false)));
+}

@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
 use crate::ownership::{Ownership, RegistryAuthority};
 use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
+use crate::receipts::Ledger;
 use crate::sight::Sight;
 use crate::threads;
 
@@ -200,6 +201,7 @@ impl App {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
             producers: producers.clone(),
+            ledger: Ledger::new(config.limits.async_result_bytes),
             peers,
             badge,
             membership: seat.membership(),

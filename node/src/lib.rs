@@ -16,6 +16,7 @@ mod identity;
 mod metrics;
 pub mod ownership;
 mod peer;
+mod receipts;
 pub mod shutdown;
 mod sight;
 pub mod telemetry;

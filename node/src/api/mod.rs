@@ -68,7 +68,7 @@ struct Route {
 }
 
 /// What clients use.
-static CLIENT: [Route; 10] = [
+static CLIENT: [Route; 11] = [
     Route {
         method: Method::POST,
         path: "/api/consumers/subscribe",
@@ -258,6 +258,18 @@ static CLIENT: [Route; 10] = [
             Code::OutcomeUnknown,
         ],
         run: |call| Box::pin(produce::produce(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/produce/status/{requestId}",
+        produces: Produces::Json,
+        errors: &[
+            Code::RequestNotFound,
+            Code::NoQuorum,
+            Code::OwnerUnavailable,
+            Code::KafkaTimeout,
+        ],
+        run: |call| Box::pin(produce::status(call)),
     },
 ];
 

@@ -44,6 +44,7 @@ pub enum Port {
         consumers::describe,
         consumers::delete,
         produce::produce,
+        produce::status,
         health::livez,
         health::readyz,
         docs::openapi,

@@ -500,6 +500,48 @@ pub(super) struct ProduceAnswer {
     offsets: Vec<ProducedRecord>,
 }
 
+/// Names a request that was answered before it was done.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    min_length = 1,
+    example = "req_018cded5c27b5d0c4a1f6a7b8c9d5d0c4a1f6a7b8c9d0badc0de_sluice-0"
+)]
+pub(super) struct RequestId(String);
+
+/// The request was taken.
+#[derive(ToSchema)]
+#[schema(example = json!({"requestId": "req_018cded5c27b5d0c4a1f6a7b8c9d5d0c4a1f6a7b8c9d0badc0de_sluice-0", "status": "pending"}))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ProduceAccepted {
+    request_id: RequestId,
+    status: ProduceStatus,
+}
+
+/// How far a request is: `completed` when at least one record was written, `failed` when none was
+/// or that is not known.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ProduceStatus {
+    Pending,
+    Completed,
+    Failed,
+}
+
+/// What became of a request.
+#[derive(ToSchema)]
+#[schema(example = json!({"requestId": "req_018cded5c27b5d0c4a1f6a7b8c9d5d0c4a1f6a7b8c9d0badc0de_sluice-0", "status": "completed", "offsets": [{"partition": 0, "offset": 42, "timestamp": 1704545600123i64}]}))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ProduceOutcome {
+    request_id: RequestId,
+    status: ProduceStatus,
+    /// One entry a record, in the request's order. Absent while it is pending.
+    #[schema(required = false)]
+    offsets: Vec<ProducedRecord>,
+    /// When it has failed: a sentence on why, or that the outcome is unknown.
+    #[schema(required = false)]
+    error: String,
+}
+
 /// What became of a record: where it is, or its error.
 #[derive(ToSchema)]
 pub(super) struct ProducedRecord {

@@ -12,6 +12,7 @@ use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
+use crate::receipts::Ledger;
 
 /// What handlers work with; one for the process.
 pub(crate) struct State {
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) sessions: Sessions,
     /// What writes to Kafka.
     pub(crate) producers: Producers,
+    /// What became of requests that were answered before that was known.
+    pub(crate) ledger: Ledger,
     /// The other nodes.
     pub(crate) peers: Peers,
     /// What this node shows them, and asks of them.
@@ -113,6 +116,7 @@ impl State {
             ownership,
             sessions,
             producers,
+            ledger: Ledger::new(config.limits.async_result_bytes),
             peers: Peers::new(badge.clone()).unwrap(),
             badge,
             fates: Fates::default(),

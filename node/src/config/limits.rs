@@ -23,6 +23,9 @@ pub struct Limits {
     /// Most bytes that requests to write hold: their bodies, and their records until Kafka has
     /// acknowledged them. Default 256 MiB, or more where the largest request needs it.
     pub produce_buffer_bytes: u64,
+    /// Most bytes that are kept of what became of asynchronous requests; beyond it no further one
+    /// is taken. Default 256 MiB.
+    pub async_result_bytes: u64,
     /// Most bytes of answers on their way to clients; polls beyond it get smaller answers.
     /// Default 256 MiB.
     pub inflight_answer_bytes: u64,
@@ -64,6 +67,11 @@ impl Limits {
             "a size from 1MiB to 1TiB, such as \"256MiB\"",
             |value| size(value).filter(|n| (1 << 20..=1 << 40).contains(n)),
         );
+        let results = section.get(
+            "async_result_bytes",
+            "a size from 64KiB to 1TiB, such as \"256MiB\"",
+            |value| size(value).filter(|n| (64 << 10..=1 << 40).contains(n)),
+        );
         let body_bytes = body.unwrap_or(16 << 20);
         let produce_records = records.unwrap_or(10_000);
         let least = Production::room_for(body_bytes as u64, produce_records as u64);
@@ -84,6 +92,7 @@ impl Limits {
             produce_records,
             record_bytes: record.unwrap_or(1 << 20),
             produce_buffer_bytes,
+            async_result_bytes: results.unwrap_or(256 << 20),
             inflight_answer_bytes: inflight.unwrap_or(256 << 20),
         }
     }

@@ -7,6 +7,7 @@
 //! requests.rs  what is wrong with a request by itself
 //! limits.rs    how much a node takes on
 //! faults.rs    brokers and nodes that go away while records are on their way
+//! status.rs    requests that are answered before Kafka has acknowledged
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
@@ -17,6 +18,7 @@ mod formats;
 mod limits;
 mod records;
 mod requests;
+mod status;
 
 use std::time::Duration;
 

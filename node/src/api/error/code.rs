@@ -19,6 +19,8 @@ pub enum Code {
     TopicNotFound,
     /// Kafka does not have the partition.
     PartitionNotFound,
+    /// There is no request with this id, or none any more.
+    RequestNotFound,
     /// The path is there, but not with this method.
     MethodNotAllowed,
     /// The client accepts none of the types that the answer can have.
@@ -108,13 +110,14 @@ pub enum Origin {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
         Self::ConsumerNotFound,
         Self::TopicNotFound,
         Self::PartitionNotFound,
+        Self::RequestNotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTimeout,
@@ -158,6 +161,7 @@ impl Code {
             Self::ConsumerNotFound => ("consumer_not_found", 404, "No such consumer", 0, Client),
             Self::TopicNotFound => ("topic_not_found", 404, "No such topic", 0, Client),
             Self::PartitionNotFound => ("partition_not_found", 404, "No such partition", 0, Client),
+            Self::RequestNotFound => ("request_not_found", 404, "No such request", 0, Client),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "Method not allowed", 0, Client),
             Self::NotAcceptable => ("not_acceptable", 406, "Not acceptable", 0, Client),
             Self::RequestTimeout => (

@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) value_format: Format,
     /// How batches are compressed.
     pub(crate) compression: Compression,
+    /// Whether the client does not wait for Kafka.
+    pub(crate) is_async: bool,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
         let key_format = query.take("key.format", faults, format);
         let value_format = query.take("value.format", faults, format);
         let compression = query.take("compression", faults, compression);
+        let is_async = query.take("async", faults, flag);
         for (name, needed, format) in [
             ("key.schema", "key.format", key_format),
             ("value.schema", "value.format", value_format),
@@ -53,6 +56,7 @@ impl Options {
             key_format: key_format.unwrap_or(Format::Json),
             value_format: value_format.unwrap_or(Format::Json),
             compression: compression.unwrap_or_default(),
+            is_async: is_async.unwrap_or(false),
         }
     }
 }
@@ -99,6 +103,10 @@ fn format(text: &str) -> Result<Format, String> {
 
 fn compression(text: &str) -> Result<Compression, String> {
     choice(text, &Compression::ALL.map(|codec| (codec.as_str(), codec)))
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    choice(text, &[("true", true), ("false", false)])
 }
 
 fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {

@@ -1,8 +1,11 @@
 # `make verify` changes nothing, `make fix` does. CI runs these same recipes (.ci/run).
 
 CARGO ?= cargo
+# Where the tools of the checks are put, and where cargo puts programs.
+TOOLS := .cache/tools
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help verify fix test examples bench-drain bench-latency bench-idle fmt clippy doc deny deny-advisories logs links
+.PHONY: help verify fix test examples bench-drain bench-latency bench-idle chart chart-config image-lint compose dashboards metrics balancer scale fmt clippy doc deny deny-advisories logs links
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -27,6 +30,41 @@ bench-latency: ## how late a record comes, beside librdkafka; options in ARGS
 
 bench-idle: ## what resting sessions cost, beside librdkafka; options in ARGS
 	$(CARGO) bench -p sluice-tests --locked --bench idle -- $(ARGS)
+
+chart: $(TOOLS)/go $(TOOLS)/python ## the Helm chart: lint, unit tests, the schemas of Kubernetes (Go, Python)
+	$(TOOLS)/python/bin/python .ci/check-chart $(ARGS)
+
+chart-config: $(TOOLS)/go $(TOOLS)/python ## as chart, and the node judges the configuration files
+	$(CARGO) build --release --locked
+	$(TOOLS)/python/bin/python .ci/check-chart --node $(RELEASE)/sluice
+
+image-lint: $(TOOLS)/python ## hadolint on the image's recipe
+	$(TOOLS)/python/bin/hadolint --no-color --failure-threshold style deploy/Dockerfile
+
+compose: $(TOOLS)/go $(TOOLS)/python ## deploy/compose.yaml and what it mounts
+	$(TOOLS)/python/bin/python .ci/check-compose
+
+dashboards: ## alerts and dashboard: queries, tests, runbook (Debian: prometheus)
+	.ci/check-metrics
+
+metrics: ## as dashboards, and a real Prometheus scrapes three nodes (Debian: prometheus)
+	.ci/check-metrics --live
+
+balancer: ## a node is drained and one killed behind a real haproxy (Debian: haproxy)
+	.ci/check-balancer
+
+scale: ## nodes come, and go several at a time, as `kubectl scale` does it
+	.ci/check-scale
+
+# The tools of the checks, each at the version that .ci/tools says.
+$(TOOLS)/go: .ci/tools/go.mod .ci/tools/go.sum .ci/tools/extensions/main.go
+	cd .ci/tools && go build -o $(CURDIR)/$(TOOLS)/bin/ tool ./extensions
+	touch $@
+
+$(TOOLS)/python: .ci/tools/requirements.txt
+	python3 -m venv --clear $@
+	$@/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -21,6 +21,7 @@ use crate::cluster::{Introduction, Membership, Seat};
 use crate::config::{Config, Drain};
 use crate::failure::Failure;
 use crate::metrics::HttpMetrics;
+use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
 use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
 use crate::receipts::Ledger;
@@ -193,8 +194,7 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
-        let asked = ownership.clone();
-        sight.show_waiting(move |most| asked.waiting(most));
+        sight.show(ownership.clone());
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -205,6 +205,7 @@ impl App {
             peers,
             badge,
             membership: seat.membership(),
+            nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),
             fates: Fates::default(),
@@ -249,7 +250,8 @@ impl App {
             async move { ownership.abandon(Deadline::after(CLOSE_HANDLE)).await }
         });
         if let Some(Membership { guard, .. }) = seat.membership() {
-            ownership.hand_over_to(guard);
+            let asked = guard.asked_moves();
+            ownership.hand_over_to(guard, asked);
         }
         let watcher = sessions.clone();
         let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });
@@ -376,7 +378,10 @@ pub(crate) fn producer_config(config: &Config) -> ProducerConfig {
 }
 
 /// Where other nodes find this one.
-fn advertised(config: &Config, bound: Option<SocketAddr>) -> Result<NodeAddress, StartError> {
+pub(crate) fn advertised(
+    config: &Config,
+    bound: Option<SocketAddr>,
+) -> Result<NodeAddress, StartError> {
     let name = &config.cluster.name;
     let address = match (&config.cluster.advertise, bound) {
         (Some(advertised), _) => advertised.to_string(),

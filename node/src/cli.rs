@@ -9,7 +9,7 @@ use sluice_actors::EmbeddedBroker;
 use crate::app::{App, Options};
 use crate::config::{Config, Env, Flags, Mistakes};
 use crate::failure::Failure;
-use crate::{dev, shutdown, telemetry};
+use crate::{dev, recover, shutdown, status, telemetry};
 
 /// The configuration or the command line is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -37,6 +37,10 @@ enum Command {
     Serve(Serve),
     /// Runs a node with an embedded broker and sample records, for trying things out
     Dev(dev::Args),
+    /// Shows the nodes of the cluster
+    Status(status::Args),
+    /// Makes a new cluster out of one node, after a majority was lost
+    Recover(recover::Args),
     /// Looks at a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -83,6 +87,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
                 http_bind: serve.http,
                 admin_bind: serve.admin,
                 bootstrap_servers: serve.kafka,
+                data_dir: None,
             };
             match load(serve.config.as_deref(), env, &flags) {
                 Ok(config) => block_on(env, self::serve(config)),
@@ -90,6 +95,12 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
             }
         }
         Command::Dev(args) => dev(&args, env),
+        // What these say is for the terminal, not for a log.
+        Command::Status(args) => on_runtime(status::run(&args)),
+        Command::Recover(args) => match load(args.config.as_deref(), env, &args.flags()) {
+            Ok(config) => on_runtime(recover::run(&args, &config)),
+            Err(code) => code,
+        },
         Command::Config(ConfigCommand::Check { file }) => {
             match load(Some(&file), env, &Flags::default()) {
                 Ok(_) => {
@@ -130,6 +141,10 @@ fn wrong(mistakes: &Mistakes) -> ExitCode {
 
 fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {
     telemetry::init(env);
+    on_runtime(work)
+}
+
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -141,7 +156,7 @@ fn block_on(env: &Env, work: impl Future<Output = ExitCode>) -> ExitCode {
             code
         }
         Err(error) => {
-            tracing::error!(%error, "the runtime cannot start");
+            eprintln!("the runtime cannot start: {error}");
             ExitCode::from(EXIT_INTERNAL)
         }
     }

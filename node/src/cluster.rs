@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use sluice_raft::guard::{BootClock, Guard, GuardOptions, Phase, TcpProber};
 use sluice_raft::{
     Consensus, Member, NodeAddress, Options, RaftId, Registration, RegistryHandle, Timing, Version,
-    failover, liveness,
+    failover, liveness, placement,
 };
 use sluice_types::{Clock, ConsumerId, Incarnation, NodeId, NodeName};
 use tokio::sync::watch;
@@ -137,6 +137,7 @@ impl Seat {
                     ..liveness::Timing::default()
                 },
                 pace: failover::Pace::default(),
+                evening: placement::Evening::default(),
             },
         );
         Ok(Self {

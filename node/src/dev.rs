@@ -71,6 +71,7 @@ impl Args {
             http_bind: self.http.clone().or(by_default),
             admin_bind: self.admin.clone(),
             bootstrap_servers: Some(broker.bootstrap_servers().to_owned()),
+            data_dir: None,
         }
     }
 }

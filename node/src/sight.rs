@@ -1,12 +1,14 @@
 //! What this node tells the leader of itself with each sign of life.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sluice_actors::Sessions;
 use sluice_raft::guard::Host;
 use sluice_types::ConsumerId;
+
+use crate::ownership::Ownership;
 
 /// Between two looks at Kafka.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -14,14 +16,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Most sessions that are told to be waited for.
 const MOST_WAITING: usize = 1_000;
 
-type Waiting = Box<dyn Fn(usize) -> Vec<ConsumerId> + Send>;
-
-/// What this node sees: Kafka, and requests whose sessions have no owner. Until it is shown
-/// something it sees nothing.
+/// What this node sees: Kafka, its sessions, and requests whose sessions have no owner.
 #[derive(Default)]
 pub(crate) struct Sight {
     reaches_kafka: AtomicBool,
-    waiting: Mutex<Option<Waiting>>,
+    /// Not there until the sessions are: they need the registry, which needs this.
+    ownership: OnceLock<Ownership>,
 }
 
 impl Sight {
@@ -39,10 +39,10 @@ impl Sight {
         }
     }
 
-    /// Says where to ask for the sessions that requests wait for; of so many at most.
-    pub(crate) fn show_waiting(&self, waiting: impl Fn(usize) -> Vec<ConsumerId> + Send + 'static) {
-        let mut shown = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(Box::new(waiting));
+    /// Shows it the sessions, once.
+    pub(crate) fn show(&self, ownership: Ownership) {
+        // There is one, and it is shown where it is made.
+        let _ = self.ownership.set(ownership);
     }
 }
 
@@ -52,9 +52,12 @@ impl Host for Sight {
     }
 
     fn waiting(&self) -> Vec<ConsumerId> {
-        let shown = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        shown
-            .as_ref()
-            .map_or_else(Vec::new, |ask| ask(MOST_WAITING))
+        let ownership = self.ownership.get();
+        ownership.map_or_else(Vec::new, |ownership| ownership.waiting(MOST_WAITING))
+    }
+
+    fn idlest(&self, most: usize) -> Vec<ConsumerId> {
+        let ownership = self.ownership.get();
+        ownership.map_or_else(Vec::new, |ownership| ownership.idlest(most))
     }
 }

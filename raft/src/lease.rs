@@ -50,6 +50,11 @@ impl Grants {
         self.quorum = self.quorum.max(Some(asked_at));
     }
 
+    /// How long ago the quorum was asked that confirmed the leadership last.
+    pub fn quorum_age(&self, now: Moment) -> Option<Duration> {
+        self.quorum.map(|asked_at| now.since(asked_at))
+    }
+
     /// Whether the quorum time is recent enough to grant anything.
     pub fn has_quorum(&self, now: Moment) -> bool {
         self.left(now).is_some()

@@ -13,8 +13,10 @@ pub mod guard;
 mod handle;
 pub mod lease;
 pub mod liveness;
+mod metrics;
 mod moment;
 mod net;
+pub mod rebalance;
 mod registry;
 mod replica;
 mod store;
@@ -32,6 +34,6 @@ pub use registry::{
     HandedOver, InvalidAddress, Node, NodeAddress, NodeState, Outcome, PartitionCounts, RaftId,
     Registry, Session, SessionState, SessionView, Version,
 };
-pub use store::{Failure, StoreFailed, VolumeError};
+pub use store::{Failure, Space, StoreFailed, VolumeError};
 pub use types::{ClusterId, Member};
 pub use watch::{Changes, SessionWatch};

@@ -177,6 +177,11 @@ impl Liveness {
         self.grants.has_quorum(now)
     }
 
+    /// How long ago the quorum was asked that confirmed the leadership last.
+    pub fn quorum_age(&self, now: Moment) -> Option<Duration> {
+        self.grants.quorum_age(now)
+    }
+
     /// Whether the process is gone: the stream is broken, and its address refused twice since.
     pub fn is_gone(&self, node: &NodeId) -> bool {
         self.others(node)
@@ -201,6 +206,11 @@ impl Liveness {
     /// when it has caught up.
     pub fn is_ready(&self, node: &NodeId) -> bool {
         self.nodes.get(node).is_none_or(|facts| facts.is_ready)
+    }
+
+    /// Whether signs of life come from the node.
+    pub fn is_connected(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|facts| facts.is_connected)
     }
 
     /// When the last lease that an ended incarnation can hold has run out.

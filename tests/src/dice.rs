@@ -1,8 +1,10 @@
 //! Chance that can be had again.
 
-use std::env;
+use std::{env, thread};
 
 use uuid::Uuid;
+
+use crate::workspace;
 
 /// Numbers by chance: the same ones again for the same seed. Not for secrets.
 #[derive(Debug, Clone)]
@@ -19,8 +21,29 @@ impl Dice {
             Ok(seed) => seed.parse().expect("SLUICE_TEST_SEED is a number"),
             Err(_) => Uuid::new_v4().as_u64_pair().0,
         };
-        eprintln!("this run again: SLUICE_TEST_SEED={seed}");
+        let test = thread::current();
+        let (binary, test) = (workspace::binary_name(), test.name().unwrap_or_default());
+        eprintln!(
+            "this run again: SLUICE_TEST_SEED={seed} cargo test --workspace --test {binary} -- {test}"
+        );
         Self(seed)
+    }
+
+    /// Returns dice of its own for one of several that throw at the same time, so that each
+    /// throws the same again whatever the others do.
+    #[must_use]
+    pub fn split(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
+    /// Returns one of these.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        let sides = u64::try_from(all.len()).expect("a length fits");
+        let thrown = usize::try_from(self.below(sides)).expect("it is below a length");
+        &all[thrown]
     }
 
     /// Returns a number from 0 to `sides - 1`.

@@ -35,15 +35,16 @@ pub enum Direction {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub(crate) enum Flow {
     Pass,
     Delay(Duration),
     Stall,
     Swallow,
 }
 
+/// What becomes of connections.
 #[derive(Debug, Clone)]
-struct Weather {
+pub(crate) struct Weather {
     upstream: String,
     accepts: bool,
     /// Counted up to reset the connections that are open.
@@ -53,6 +54,31 @@ struct Weather {
 }
 
 impl Weather {
+    /// Nothing is wrong on the way to the server at `upstream`.
+    pub(crate) fn fair(upstream: &str) -> Self {
+        Self {
+            upstream: upstream.to_owned(),
+            accepts: true,
+            cuts: 0,
+            to_server: Flow::Pass,
+            to_client: Flow::Pass,
+        }
+    }
+
+    /// Resets the connections that are open.
+    pub(crate) fn cut(&mut self) {
+        self.cuts += 1;
+    }
+
+    pub(crate) fn set(&mut self, direction: Direction, flow: Flow) {
+        if direction != Direction::ToClient {
+            self.to_server = flow;
+        }
+        if direction != Direction::ToServer {
+            self.to_client = flow;
+        }
+    }
+
     fn flow(&self, direction: Direction) -> Flow {
         match direction {
             Direction::ToClient => self.to_client,
@@ -94,13 +120,7 @@ impl Proxy {
     /// When it cannot listen there.
     pub async fn at(port: Port, upstream: &str) -> Result<Self, Error> {
         let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
-        let (weather, seen) = watch::channel(Weather {
-            upstream: upstream.to_owned(),
-            accepts: true,
-            cuts: 0,
-            to_server: Flow::Pass,
-            to_client: Flow::Pass,
-        });
+        let (weather, seen) = watch::channel(Weather::fair(upstream));
         let (listens, listening) = watch::channel(false);
         let (counter, connections) = watch::channel(0);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -139,14 +159,14 @@ impl Proxy {
 
     /// Resets all connections that are open. New ones work, if no other fault is on.
     pub fn cut(&self) {
-        self.change(|weather| weather.cuts += 1);
+        self.change(Weather::cut);
     }
 
     /// Resets all connections and refuses new ones; on return that is so.
     pub async fn refuse(&self) {
         self.change(|weather| {
             weather.accepts = false;
-            weather.cuts += 1;
+            weather.cut();
         });
         self.listening(false).await;
     }
@@ -171,21 +191,13 @@ impl Proxy {
     pub async fn heal(&self) {
         self.change(|weather| {
             weather.accepts = true;
-            weather.to_server = Flow::Pass;
-            weather.to_client = Flow::Pass;
+            weather.set(Direction::Both, Flow::Pass);
         });
         self.listening(true).await;
     }
 
     fn flow(&self, direction: Direction, flow: Flow) {
-        self.change(|weather| {
-            if direction != Direction::ToClient {
-                weather.to_server = flow;
-            }
-            if direction != Direction::ToServer {
-                weather.to_client = flow;
-            }
-        });
+        self.change(|weather| weather.set(direction, flow));
     }
 
     fn change(&self, change: impl FnOnce(&mut Weather)) {
@@ -246,7 +258,8 @@ async fn serve(
 /// A connection that has to end with a reset instead of in order.
 struct Broken;
 
-async fn forward(mut client: TcpStream, mut weather: watch::Receiver<Weather>) {
+/// Serves a connection to its end.
+pub(crate) async fn forward(mut client: TcpStream, mut weather: watch::Receiver<Weather>) {
     let cuts = weather.borrow_and_update().cuts;
     let mut cut = weather.clone();
     let is_cut = async { cut.wait_for(|weather| weather.cuts != cuts).await.map(drop) };

@@ -29,6 +29,10 @@ use crate::peer::{Answered, Forward, PeerError};
 /// How long this node may take to learn of a change that another one knows of already.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// How long before its end a request is awaited no more of another node, so that this one can say
+/// what becomes of it.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// Serves a request, here or where its session is.
 pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
     let mut may_have_happened = false;
@@ -50,7 +54,17 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 };
             }
         };
-        match send_on(&call, &owner).await {
+        // A node that stands still keeps its connections open: what was sent to it is awaited no
+        // longer than until it counts as dead.
+        let state = call.state();
+        let answered = tokio::select! {
+            biased;
+            answered = send_on(&call, &owner) => answered,
+            () = state.ownership.dead(&owner.node) => {
+                Err(PeerError::Lost("it is declared dead".to_owned()))
+            }
+        };
+        match answered {
             Ok(Answered::Reply {
                 status,
                 headers,
@@ -64,7 +78,15 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 }
                 _ => call.avoid(owner.node),
             },
-            Err(PeerError::TimedOut) => return Err(call.timed_out()),
+            Err(PeerError::TimedOut) => {
+                let problem = call.timed_out();
+                if problem.code != Code::KafkaTimeout {
+                    return Err(problem);
+                }
+                // Nothing was to be changed, and it is not Kafka that has not answered. The
+                // handler says what becomes of a request whose owner cannot be reached.
+                call.avoid(owner.node);
+            }
             Err(error) => {
                 tracing::debug!(owner = %owner.node, %error, "forwarding failed");
                 may_have_happened |= matches!(error, PeerError::Lost(_));
@@ -81,7 +103,7 @@ async fn send_on(call: &Call, owner: &Owner) -> Result<Answered, PeerError> {
         path: &path,
         headers: headers(call),
         body: call.kept_body(),
-        until: call.end(),
+        until: call.end() - LAST_WORD,
     };
     call.state().peers.forward(owner, forward).await
 }

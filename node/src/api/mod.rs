@@ -4,7 +4,7 @@
 //! connection -> service.rs   request id, span, method, Accept, panics, metrics
 //!            -> forwarding.rs                here, or one hop to the session's owner
 //!            -> request/     raw -> typed, every fault at once
-//!            -> consumers.rs produce.rs health.rs admin.rs docs.rs      the handlers
+//!            -> consumers.rs produce.rs health.rs admin.rs cluster.rs docs.rs   the handlers
 //!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
 //! ```
 //! The routes are the tables in this file; `openapi.rs` describes the same ones, and a test holds
@@ -14,6 +14,7 @@ mod accept;
 mod admin;
 mod body;
 mod call;
+mod cluster;
 mod compress;
 mod consumers;
 mod docs;
@@ -329,7 +330,7 @@ static SHARED: [Route; 5] = [
 ];
 
 /// What operators use.
-static ADMIN: [Route; 2] = [
+static ADMIN: [Route; 6] = [
     Route {
         method: Method::GET,
         path: "/metrics",
@@ -343,6 +344,34 @@ static ADMIN: [Route; 2] = [
         produces: Produces::Json,
         errors: &[],
         run: |call| Box::pin(admin::list(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/cluster",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(cluster::show(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/cluster/nodes/{name}/drain",
+        produces: Produces::Other,
+        errors: cluster::DRAIN,
+        run: |call| Box::pin(cluster::drain(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/cluster/nodes/{name}/undrain",
+        produces: Produces::Other,
+        errors: cluster::UNDRAIN,
+        run: |call| Box::pin(cluster::undrain(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/cluster/nodes/{name}",
+        produces: Produces::Other,
+        errors: cluster::REMOVE,
+        run: |call| Box::pin(cluster::remove(call)),
     },
 ];
 

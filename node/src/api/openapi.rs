@@ -16,7 +16,7 @@ use utoipa::openapi::{
 
 use super::call::TIMEOUT_HEADER;
 use super::error::{Code, Problem};
-use super::{Route, admin, consumers, docs, health, produce, routes, schema};
+use super::{Route, admin, cluster, consumers, docs, health, produce, routes, schema};
 
 /// One of the ports of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ struct ClientApi;
     paths(
         admin::metrics,
         admin::list,
+        cluster::show,
+        cluster::drain,
+        cluster::undrain,
+        cluster::remove,
         health::livez,
         health::readyz,
         docs::openapi,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::cluster::Membership;
 use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
+use crate::nodes::Nodes;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
 use crate::receipts::Ledger;
@@ -34,6 +35,8 @@ pub(crate) struct State {
     pub(crate) strangers: Strangers,
     /// This node's part in its cluster, if it keeps its registry on a volume.
     pub(crate) membership: Option<Membership>,
+    /// The cluster's nodes.
+    pub(crate) nodes: Nodes,
     /// Who this process is.
     pub(crate) identity: Identity,
     /// Whether the registry has known this node since it started.
@@ -105,7 +108,7 @@ impl State {
             Producers::start(&sessions, crate::app::producer_config(&config), &metrics).unwrap();
         let ownership = Ownership::start(
             identity.clone(),
-            registry,
+            registry.clone(),
             sessions.clone(),
             events,
             Arc::clone(&clock),
@@ -122,6 +125,7 @@ impl State {
             fates: Fates::default(),
             strangers: Strangers::default(),
             membership: None,
+            nodes: Nodes::new(registry.clone(), None),
             identity,
             joined: watch::channel(true).1,
             node: node.name,

@@ -69,6 +69,8 @@ pub struct Flags {
     pub admin_bind: Option<String>,
     /// `kafka.bootstrap_servers`.
     pub bootstrap_servers: Option<String>,
+    /// `cluster.data_dir`.
+    pub data_dir: Option<String>,
 }
 
 impl Config {
@@ -109,6 +111,7 @@ impl Config {
                 "--kafka",
                 &flags.bootstrap_servers,
             ),
+            ("cluster", "data_dir", "--data-dir", &flags.data_dir),
         ];
         for (section, key, flag, value) in given {
             if let Some(value) = value {

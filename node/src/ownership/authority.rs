@@ -42,10 +42,8 @@ impl RegistryAuthority {
 
 #[async_trait]
 impl Authority for RegistryAuthority {
-    /// Without end: no node opens a manually assigned session of another yet, so that none can be
-    /// served twice.
     fn lease(&self) -> Duration {
-        Duration::MAX
+        self.identity.lease()
     }
 
     async fn confirm(&self, claim: &Claim) -> Result<Standing, AuthorityError> {

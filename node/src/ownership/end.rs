@@ -208,6 +208,12 @@ async fn begin<H: Host>(
                 // It was opened again meanwhile, or ended by someone else.
                 match core.registry.lookup_linearizable(&session.id).await {
                     Ok(Some(now)) if now.stamp == stamp && now.is_active() => {
+                        if why == Why::Expired {
+                            // Its next owner hears of clients that this one, frozen or cut off,
+                            // did not hear of.
+                            tracing::info!(epoch = %now.epoch, "the session goes on, opened anew");
+                            return None;
+                        }
                         session = now;
                         continue;
                     }

@@ -17,8 +17,10 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use sluice_actors::Deadline;
+use sluice_raft::rebalance::AskedMove;
 use sluice_raft::{Command, Handover, Move, NodeState, Outcome, SessionView};
 use sluice_types::{ConsumerId, NodeId};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
@@ -53,9 +55,13 @@ enum Fate {
     Stays,
 }
 
-/// Hands over the sessions of this node for as long as the registry says that it drains. Runs
-/// until the node stops.
-pub(super) async fn run<H: Host>(core: Arc<Core<H>>, places: Arc<dyn Places>) {
+/// Hands over the sessions of this node for as long as the registry says that it drains, and those
+/// that the leader asks for. Runs until the node stops.
+pub(super) async fn run<H: Host>(
+    core: Arc<Core<H>>,
+    places: Arc<dyn Places>,
+    mut asked: watch::Receiver<Vec<AskedMove>>,
+) {
     let mut changes = core.registry.changes();
     loop {
         let is_draining = drains(&core);
@@ -64,10 +70,28 @@ pub(super) async fn run<H: Host>(core: Arc<Core<H>>, places: Arc<dyn Places>) {
         }
         tokio::select! {
             () = changes.changed() => {}
+            Ok(()) = asked.changed() => {
+                let moves = asked.borrow_and_update().clone();
+                give_asked(&core, moves).await;
+            }
             () = tokio::time::sleep(AGAIN), if is_draining => {}
             () = core.stopped() => return,
         }
     }
+}
+
+/// Hands over what the leader asks for, which is little at a time. What fails is asked for again.
+async fn give_asked<H: Host>(core: &Arc<Core<H>>, moves: Vec<AskedMove>) {
+    let session = |asked: &AskedMove| {
+        let session = core.registry.lookup(&asked.claim.id)?;
+        let is_asked = session.claim() == asked.claim && core.is_ours(&session);
+        (is_asked && !core.supervision().is_held(session.stamp)).then_some(session)
+    };
+    let giving = moves.into_iter().filter_map(|asked| {
+        let session = session(&asked)?;
+        Some(give(core, session, asked.to))
+    });
+    futures::future::join_all(giving).await;
 }
 
 /// Whether this process hands its sessions over and takes no more.

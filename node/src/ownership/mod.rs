@@ -37,9 +37,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
+use sluice_raft::rebalance::AskedMove;
 use sluice_raft::{NodeState, RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, Epoch, GroupId, SessionSpec};
-use tokio::sync::mpsc;
+use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
+use tokio::sync::{mpsc, watch};
 
 use self::core::Core;
 use self::host::{Host, Running};
@@ -222,11 +223,11 @@ impl<H: Host> Ownership<H> {
         self.core.waiting.some(most)
     }
 
-    /// Hands the sessions of this node over to others whenever the registry says that it drains.
-    /// Goes on until the node stops.
-    pub fn hand_over_to(&self, places: Arc<dyn Places>) {
-        let span = tracing::info_span!("drain", node = %self.core.identity.name());
-        let handing_over = handover::run(self.core.clone(), places);
+    /// Hands the sessions of this node over to others: all whenever the registry says that it
+    /// drains, and those that the leader asks for. Goes on until the node stops.
+    pub fn hand_over_to(&self, places: Arc<dyn Places>, asked: watch::Receiver<Vec<AskedMove>>) {
+        let span = tracing::info_span!("handovers", node = %self.core.identity.name());
+        let handing_over = handover::run(self.core.clone(), places, asked);
         self.core.spawn(span, handing_over);
     }
 
@@ -251,6 +252,11 @@ impl<H: Host> Ownership<H> {
         self.core.registry.owned_by(&node).is_empty()
     }
 
+    /// At most so many sessions of this node, those first that have been idle the longest.
+    pub fn idlest(&self, most: usize) -> Vec<ConsumerId> {
+        self.core.supervision().idlest(most)
+    }
+
     /// Drops all that runs here, without a word to the groups: the incarnation that owned it has
     /// ended. Requests wait for the next owners.
     pub async fn abandon(&self, deadline: Deadline) {
@@ -266,6 +272,18 @@ impl<H: Host> Ownership<H> {
             if changed.await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Waits until this run of a node has ended, as far as this node knows.
+    pub async fn dead(&self, node: &NodeId) {
+        let mut changes = self.core.registry.changes();
+        loop {
+            let known = self.core.registry.node(&node.name);
+            if !known.is_some_and(|known| known.id == *node && known.state != NodeState::Dead) {
+                return;
+            }
+            changes.changed().await;
         }
     }
 

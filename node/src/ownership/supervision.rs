@@ -230,6 +230,16 @@ impl Supervision {
         }
     }
 
+    /// At most so many sessions that no request is at, those first whose clients have been silent
+    /// the longest.
+    pub(super) fn idlest(&self, most: usize) -> Vec<ConsumerId> {
+        let idle = self.wards.iter().filter(|(_, ward)| ward.requests == 0);
+        let mut idle: Vec<_> = idle.map(|(id, ward)| (ward.heard_at, id)).collect();
+        idle.sort_unstable();
+        let idlest = idle.into_iter().take(most);
+        idlest.map(|(_, id)| id.clone()).collect()
+    }
+
     /// Forgets the sessions that are no longer this node's.
     pub(super) fn keep(&mut self, is_ours: impl Fn(&ConsumerId, CreationStamp) -> bool) {
         self.wards.retain(|id, ward| is_ours(id, ward.stamp));

@@ -10,6 +10,7 @@ use super::Timing;
 use super::leading::Leading;
 use super::proposing::Proposed;
 use super::quorum::ReadIndex;
+use crate::metrics::Counts;
 use crate::net::frame::{QuestionV1, ResponseV1};
 use crate::net::{Asked, Peers, Unanswered};
 use crate::replica::Replica;
@@ -36,6 +37,7 @@ pub(crate) struct Asking {
     peers: Peers,
     replica: Arc<Replica>,
     patience: Duration,
+    counts: Arc<Counts>,
 }
 
 impl fmt::Debug for Asking {
@@ -50,12 +52,14 @@ impl Asking {
         peers: Peers,
         replica: Arc<Replica>,
         timing: &Timing,
+        counts: Arc<Counts>,
     ) -> Self {
         Self {
             leading,
             peers,
             replica,
             patience: timing.patience,
+            counts,
         }
     }
 
@@ -68,7 +72,16 @@ impl Asking {
     /// # Errors
     /// [`Error::NoQuorum`]: nothing has changed. [`Error::OutcomeUnknown`].
     pub(crate) async fn propose(&self, command: Command) -> Result<Outcome, Error> {
-        if !is_sendable(&command) {
+        let proposed = self.insist(&command).await;
+        match &proposed {
+            Ok(outcome) => self.counts.note_moves(&command, outcome),
+            Err(_) => self.counts.proposals_failed.inc(),
+        }
+        proposed
+    }
+
+    async fn insist(&self, command: &Command) -> Result<Outcome, Error> {
+        if !is_sendable(command) {
             return Err(Error::NoQuorum);
         }
         let deadline = Instant::now() + self.patience;

@@ -35,11 +35,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::error::{InitializeError, RaftError};
+use openraft::storage::RaftLogStorage;
 use tokio::sync::Mutex;
 use tokio::task;
 use tokio::time::Instant;
@@ -53,12 +55,13 @@ pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
 
 use crate::guard::Desk;
+use crate::metrics::Counts;
 use crate::net::Peers;
 use crate::net::server::Server;
 use crate::replica::Replica;
-use crate::store::{Closed, Machine, Volume};
-use crate::types::{Member, Raft};
-use crate::{Failure, RaftId, RegistryHandle, StoreFailed, VolumeError};
+use crate::store::{Closed, LogStore, Machine, Volume};
+use crate::types::{Member, Raft, StorageError, Vote};
+use crate::{Failure, RaftId, RegistryHandle, Space, StoreFailed, VolumeError};
 
 /// Why a member cannot start, or a cluster cannot be formed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,9 @@ pub enum StartError {
     /// This member is in a cluster already.
     #[error("this member is in a cluster already")]
     Formed,
+    /// A metric cannot be made.
+    #[error("metrics cannot be counted")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// What a member knows of the consensus, which may lag behind.
@@ -111,9 +117,11 @@ pub struct Consensus {
     pub(crate) desk: Arc<Desk>,
     pub(crate) asking: Asking,
     cluster_name: String,
-    timing: Timing,
+    pub(crate) timing: Timing,
     registry: RegistryHandle,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) counts: Arc<Counts>,
+    data_dir: PathBuf,
     member: Member,
     failure: Failure,
     closed: Mutex<Option<Closed>>,
@@ -129,20 +137,22 @@ impl Consensus {
     /// [`StartError`]; nothing runs then.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let config = options.timing.config(options.ordinal)?;
+        let counts = Arc::new(Counts::new()?);
         let replica = Arc::new(Replica::new());
+        let data_dir = options.data_dir.clone();
         let (volume, machine) = open(options.data_dir, replica.clone()).await?;
         let identity = Arc::new(Identity::of(volume.log.clone()).await?);
         let peers = Peers::new(options.transport, identity.clone());
         let raft_id = identity.raft_id();
-        let raft = Raft::new(
-            raft_id,
-            Arc::new(config),
-            peers.clone(),
-            volume.log,
-            machine,
-        )
-        .await;
+        let mut log = volume.log;
+        let has_led = resign(&mut log, raft_id).await?;
+        let raft = Raft::new(raft_id, Arc::new(config), peers.clone(), log, machine).await;
         let raft = raft.map_err(|error| StartError::Stopped(error.to_string()))?;
+        if has_led {
+            // It is missed already. Where others have not missed it yet, they refuse.
+            let stands = raft.trigger().elect().await;
+            stands.map_err(|error| StartError::Stopped(error.to_string()))?;
+        }
         tracing::info!(%raft_id, cluster = ?identity.cluster(), "consensus started");
         let leading = Leading::new(raft.clone(), &options.timing);
         let asking = Asking::new(
@@ -150,6 +160,7 @@ impl Consensus {
             peers.clone(),
             replica.clone(),
             &options.timing,
+            counts.clone(),
         );
         let name = options.cluster_name.clone();
         let member = options.member.clone();
@@ -173,6 +184,8 @@ impl Consensus {
             timing: options.timing,
             registry: RegistryHandle::replicated(replica.clone(), asking),
             replica,
+            counts,
+            data_dir,
             member: options.member,
             failure: volume.failure,
             closed: Mutex::new(Some(volume.closed)),
@@ -199,6 +212,16 @@ impl Consensus {
     /// Tells that the volume has failed: this process has to end.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
+    }
+
+    /// How much room the volume has. Asked now and then, not with each request: it asks the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn space(&self) -> io::Result<Space> {
+        let dir = self.data_dir.clone();
+        let looked = task::spawn_blocking(move || Space::of(&dir)).await;
+        looked.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Whether this member is in a cluster, or has formed one.
@@ -266,6 +289,35 @@ impl Consensus {
         }
     }
 
+    /// The last entry of this member's log, by index; 0 without any.
+    pub(crate) fn last_log(&self) -> u64 {
+        let metrics = self.raft.metrics();
+        metrics.borrow().last_log_index.unwrap_or(0)
+    }
+
+    /// Counts the leaders and the snapshots that come, until the consensus has stopped.
+    pub(crate) async fn keep_counting(&self) {
+        let mut metrics = self.raft.metrics();
+        let (mut leader, mut snapshot) = (None, metrics.borrow().snapshot);
+        loop {
+            {
+                let now = metrics.borrow_and_update();
+                let led = now.current_leader.map(|id| (now.current_term, id));
+                if led.is_some() && led != leader {
+                    leader = led;
+                    self.counts.leader_changes.inc();
+                }
+                if now.snapshot > snapshot {
+                    snapshot = now.snapshot;
+                    self.counts.snapshots.inc();
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Takes no further part, and waits until nothing of this member uses the volume. Others are
     /// not told. A second call does nothing.
     pub async fn shutdown(&self) {
@@ -283,6 +335,27 @@ impl fmt::Debug for Consensus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.status().fmt(f)
     }
+}
+
+/// Makes a member that led when its process ended a follower; returns whether it did.
+///
+/// openraft would have it lead on, in the same term. It does not know how far that term's entries
+/// were committed, for the mark of that is written later than they are, and it has no entry of its
+/// own life from which to tell: it would take an old state for the present one and call sessions
+/// unknown that were made since. A new term begins with such an entry.
+async fn resign(log: &mut LogStore, raft_id: RaftId) -> Result<bool, StartError> {
+    let stopped = |error: StorageError| StartError::Stopped(error.to_string());
+    let Some(vote) = log.read_vote().await.map_err(stopped)? else {
+        return Ok(false);
+    };
+    let leader = vote.leader_id();
+    if !vote.is_committed() || leader.voted_for() != Some(raft_id) {
+        return Ok(false);
+    }
+    // Still its own vote of that term: it gives no other one in it.
+    let candidate = Vote::new(leader.term, raft_id);
+    log.save_vote(&candidate).await.map_err(stopped)?;
+    Ok(true)
 }
 
 /// Opens the volume where it may block.

@@ -129,10 +129,12 @@ impl Quorum {
 
     /// Has this member stand for election no more, or again. It votes for others, and leads on if
     /// it leads.
+    ///
+    /// To be said again and again: at the very moment of a [`step_down`](Self::step_down) it may go
+    /// unheard.
     pub(crate) fn set_modest(&self, is_modest: bool) {
-        if self.is_modest.swap(is_modest, Ordering::SeqCst) != is_modest {
-            self.stand_or_not();
-        }
+        self.is_modest.store(is_modest, Ordering::SeqCst);
+        self.stand_or_not();
     }
 
     fn stand_or_not(&self) {

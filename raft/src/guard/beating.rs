@@ -1,5 +1,6 @@
 //! A node's life: registered, giving signs of life, ended.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,7 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::registering::Registered;
 use super::{Guard, Phase, Standing};
 use crate::Moment;
-use crate::net::frame::{HeartbeatV1, QuestionV1, ResponseV1};
+use crate::net::frame::{AskedMoveV1, HeartbeatV1, QuestionV1, ResponseV1};
+use crate::rebalance::AskedMove;
 
 /// Between two signs of life.
 const BEAT_EVERY: Duration = Duration::from_millis(250);
@@ -22,6 +24,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Most sessions that are told to be waited for.
 const MOST_WAITING: usize = 1_000;
 
+/// Most sessions that are told to be the idlest: more than are asked for at a time.
+const MOST_IDLEST: usize = 32;
+
 impl Guard {
     pub(super) async fn live(&self) {
         loop {
@@ -31,6 +36,7 @@ impl Guard {
                     tracing::info!(%node, "registered");
                     self.enter(Phase::Registered);
                     self.beat(&node).await;
+                    self.is_asked(Vec::new(), false);
                     self.tell_of_the_end(&node);
                     self.enter(Phase::Ended);
                     self.renewed().await;
@@ -110,15 +116,37 @@ impl Guard {
     /// Takes the leader's answer. True if it says that the incarnation has ended.
     fn take(&self, sent_at: Moment, answer: Option<ResponseV1>) -> bool {
         match answer {
-            Some(ResponseV1::Granted { lease }) => {
+            Some(ResponseV1::Granted {
+                lease,
+                moves,
+                tells_idlest,
+            }) => {
+                self.is_asked(moves, tells_idlest);
                 let lease = Duration::from_millis(lease.into());
                 self.standing
                     .send_modify(|standing| standing.granted(sent_at, lease));
                 false
             }
             Some(ResponseV1::Ended) => true,
-            Some(_) | None => false,
+            // Whoever leads has something better to do.
+            Some(_) | None => {
+                self.is_asked(Vec::new(), false);
+                false
+            }
         }
+    }
+
+    /// Takes what the leader asks for.
+    fn is_asked(&self, moves: Vec<AskedMoveV1>, tells_idlest: bool) {
+        self.tells_idlest.store(tells_idlest, Ordering::Relaxed);
+        let moves: Vec<AskedMove> = moves.into_iter().map(Into::into).collect();
+        let claims = moves.iter().map(|asked| &asked.claim);
+        self.consensus.counts.asks(claims);
+        self.asked.send_if_modified(|asked| {
+            let is_news = *asked != moves;
+            *asked = moves;
+            is_news
+        });
     }
 
     /// Tells the leader that the node lives. The answer, and when this was sent.
@@ -126,11 +154,16 @@ impl Guard {
         let consensus = &self.consensus;
         let mut waiting = self.options.host.waiting();
         waiting.truncate(MOST_WAITING);
+        let idlest = match self.tells_idlest.load(Ordering::Relaxed) {
+            true => self.options.host.idlest(MOST_IDLEST),
+            false => Vec::new(),
+        };
         let heartbeat = HeartbeatV1 {
             node: node.clone(),
             reaches_kafka: self.options.host.reaches_kafka(),
             applied: consensus.replica.applied(),
             waiting,
+            idlest,
         };
         let sent_at = self.options.moments.now();
         if consensus.leading.leads() {

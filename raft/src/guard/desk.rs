@@ -1,6 +1,7 @@
 //! Where a leader takes the signs of life of nodes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sluice_types::NodeId;
 
@@ -41,16 +42,19 @@ impl Desk {
             return not_leader(None);
         }
         let applied = self.replica.applied();
-        let answered =
-            self.sit(|term, registry, now| term.heartbeat(registry, heartbeat, applied, now));
-        match answered {
-            Some(Answer::Granted(lease)) => ResponseV1::Granted {
-                lease: millis(lease),
-            },
-            Some(Answer::NoQuorum) => ResponseV1::NoQuorum,
-            Some(Answer::Ended) => ResponseV1::Ended,
-            None => not_leader(self.leading.leader()),
-        }
+        let node = heartbeat.node.clone();
+        let answered = self.sit(|term, registry, now| {
+            match term.heartbeat(registry, heartbeat, applied, now) {
+                Answer::Granted(lease) => ResponseV1::Granted {
+                    lease: millis(lease),
+                    moves: term.asked_of(&node).into_iter().map(Into::into).collect(),
+                    tells_idlest: term.is_giver(&node),
+                },
+                Answer::NoQuorum => ResponseV1::NoQuorum,
+                Answer::Ended => ResponseV1::Ended,
+            }
+        });
+        answered.unwrap_or_else(|| not_leader(self.leading.leader()))
     }
 
     /// What is known of the nodes.
@@ -65,6 +69,12 @@ impl Desk {
     /// here.
     pub(crate) fn hears(&self, node: &NodeId) -> Option<bool> {
         self.sit(|term, _, _| term.hears(node))
+    }
+
+    /// How long ago a majority was asked that followed this leader; `None` while nobody leads here,
+    /// or has been followed yet.
+    pub(crate) fn quorum_age(&self) -> Option<Duration> {
+        self.sit(|term, _, now| term.quorum_age(now)).flatten()
     }
 
     /// Opens the desk for a term, until the office is dropped.

@@ -9,24 +9,28 @@
 //!
 //! With the leadership everything goes that was known and planned.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, OptionFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use sluice_types::{Clock, NodeId, NodeName};
+use sluice_types::{Clock, ConsumerId, NodeId, NodeName};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::clock::Moments;
 use super::desk::{Desk, Office};
 use super::probe::Prober;
 use super::term::Term;
+use super::upkeep;
 use crate::consensus::{Leading, Proposed, ReadIndex};
 use crate::failover::{Pace, Plan};
 use crate::liveness::{Probe, Timing};
+use crate::metrics::Counts;
+use crate::placement::Evening;
 use crate::replica::Replica;
-use crate::{Command, NodeAddress};
+use crate::{Command, Moment, NodeAddress, NodeState, Outcome, RaftId};
 
 /// Between two confirmations of the leadership.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
@@ -54,6 +58,10 @@ pub(super) struct Leader {
     pub(super) prober: Arc<dyn Prober>,
     pub(super) timing: Timing,
     pub(super) pace: Pace,
+    pub(super) evening: Evening,
+    /// How long a dead node is remembered.
+    pub(super) forget_after: Duration,
+    pub(super) counts: Arc<Counts>,
 }
 
 impl Leader {
@@ -63,7 +71,7 @@ impl Leader {
             tracing::info!(term = number, "watching over the nodes");
             let now = self.moments.now();
             let name = self.name.clone();
-            let term = Term::new(number, name, self.timing, self.pace, now);
+            let term = Term::new(number, name, self.timing, self.pace, self.evening, now);
             let office = self.desk.open(term, self.moments.clone());
             tokio::select! {
                 () = self.keep_confirming(&office) => {}
@@ -130,7 +138,7 @@ impl Leader {
                 probes.push(self.probe(node, address));
             }
             if !plan.proposals.is_empty() {
-                proposals = Some(self.propose_all(plan.proposals).boxed());
+                proposals = Some(self.propose_all(plan.proposals, plan.lost).boxed());
             }
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
@@ -147,6 +155,7 @@ impl Leader {
     /// Looks, and plans if it is time.
     fn next(&self, office: &Office<'_>, may_plan: bool) -> Steps {
         let at = self.clock.now();
+        let members = self.members();
         let steps = office.with(|term, registry, now| {
             term.look(registry, now);
             if !may_plan {
@@ -157,14 +166,33 @@ impl Leader {
                 let node = registry.node(&id.name)?;
                 Some((id.clone(), node.address.clone()))
             };
+            let probes = plan.probe.iter().filter_map(address).collect();
+            let lost = plan.moves.keys().filter_map(|id| {
+                let session = registry.session(id)?;
+                Some((id.clone(), term.ended_at(&session.owner)?))
+            });
+            let lost = lost.collect();
+            let mut proposals = proposals(plan);
+            if proposals.is_empty() && term.has_quorum(now) {
+                proposals = upkeep::due(registry, &members, self.forget_after, at);
+            }
             Steps {
-                probes: plan.probe.iter().filter_map(address).collect(),
-                proposals: proposals(plan),
+                probes,
+                proposals,
+                lost,
             }
         });
         let steps = steps.unwrap_or_default();
         steps.proposals.iter().for_each(log);
         steps
+    }
+
+    /// Everyone who takes part in the consensus.
+    fn members(&self) -> BTreeSet<RaftId> {
+        let metrics = self.leading.raft().metrics();
+        let metrics = metrics.borrow();
+        let members = metrics.membership_config.membership().nodes();
+        members.map(|(id, _)| *id).collect()
     }
 
     async fn probe(&self, node: NodeId, address: NodeAddress) -> (NodeId, Probe) {
@@ -175,17 +203,17 @@ impl Leader {
 
     /// All at once, each within its time. Whatever becomes of them: what is to be done next is
     /// decided from what the registry holds then, and after a failure not at once.
-    async fn propose_all(&self, commands: Vec<Command>) {
+    async fn propose_all(&self, commands: Vec<Command>, lost: BTreeMap<ConsumerId, Moment>) {
         let deadline = Instant::now() + PROPOSE_WITHIN;
-        let proposals = commands
-            .into_iter()
-            .map(|command| self.leading.propose(command, deadline));
+        let proposals = commands.iter();
+        let proposals = proposals.map(|command| self.leading.propose(command.clone(), deadline));
         let mut all_applied = true;
-        for proposed in join_all(proposals).await {
+        for (command, proposed) in commands.iter().zip(join_all(proposals).await) {
             match proposed {
-                Proposed::Applied { .. } => {}
+                Proposed::Applied { outcome, .. } => self.count(command, &outcome, &lost),
                 Proposed::NotLeader(_) | Proposed::NoQuorum | Proposed::Unknown => {
                     tracing::warn!(?proposed, "not carried out");
+                    self.counts.proposals_failed.inc();
                     all_applied = false;
                 }
             }
@@ -196,11 +224,29 @@ impl Leader {
     }
 }
 
+impl Leader {
+    fn count(&self, command: &Command, outcome: &Outcome, lost: &BTreeMap<ConsumerId, Moment>) {
+        let is_death = matches!(command, Command::ChangeNode { to, .. } if *to == NodeState::Dead);
+        if is_death && *outcome == Outcome::Applied {
+            self.counts.deaths.inc();
+        }
+        self.counts.note_moves(command, outcome);
+        if let Outcome::Opened(moved) = outcome {
+            let now = self.moments.now();
+            for since in moved.iter().filter_map(|session| lost.get(&session.id)) {
+                self.counts.note_failover(now.since(*since));
+            }
+        }
+    }
+}
+
 /// What is to be done next.
 #[derive(Default)]
 struct Steps {
     probes: Vec<(NodeId, NodeAddress)>,
     proposals: Vec<Command>,
+    /// Since when the sessions that are moved have been without an owner.
+    lost: BTreeMap<ConsumerId, Moment>,
 }
 
 fn proposals(plan: Plan) -> Vec<Command> {
@@ -215,6 +261,8 @@ fn log(proposal: &Command) {
         Command::Move { moves } => {
             tracing::info!(sessions = moves.len(), "giving sessions new owners");
         }
+        Command::RemoveNode { node, .. } => tracing::info!(%node, "forgetting a dead node"),
+        Command::RaiseVersion { to } => tracing::info!(version = %to, "raising the version"),
         other => tracing::debug!(?other, "proposing"),
     }
 }

@@ -13,13 +13,15 @@
 //!           └──────── renew ──────────┘
 //! ```
 //!
-//! What is decided, and why, stands in [`liveness`](crate::liveness), [`lease`](crate::lease) and
-//! [`failover`](crate::failover), which are pure; here they are given a clock and a network.
+//! What is decided, and why, stands in [`liveness`](crate::liveness), [`lease`](crate::lease),
+//! [`failover`](crate::failover) and [`rebalance`](crate::rebalance), which are pure; here they are
+//! given a clock and a network.
 
 mod beating;
 mod changes;
 mod clock;
 mod desk;
+mod gauges;
 mod leader;
 mod options;
 mod probe;
@@ -30,16 +32,20 @@ mod status;
 mod term;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::Consensus;
+use crate::rebalance::AskedMove;
 pub use changes::NodeChangeError;
 pub use clock::{BootClock, Moments};
 pub(crate) use desk::Desk;
+pub use gauges::Gauges;
 use leader::Leader;
 pub use options::{GuardOptions, Host};
 pub use probe::{Prober, TcpProber};
@@ -53,6 +59,9 @@ pub struct Guard {
     consensus: Arc<Consensus>,
     options: GuardOptions,
     standing: watch::Sender<Standing>,
+    asked: watch::Sender<Vec<AskedMove>>,
+    /// Whether the leader wants to be told the idlest sessions.
+    tells_idlest: AtomicBool,
 }
 
 impl Guard {
@@ -63,6 +72,8 @@ impl Guard {
             consensus,
             options,
             standing: watch::Sender::new(standing),
+            asked: watch::Sender::default(),
+            tells_idlest: AtomicBool::new(false),
         }
     }
 
@@ -81,11 +92,15 @@ impl Guard {
             prober: self.options.prober.clone(),
             timing: self.options.timing,
             pace: self.options.pace,
+            evening: self.options.evening,
+            forget_after: self.consensus.timing.forget_after,
+            counts: self.consensus.counts.clone(),
         };
         tokio::select! {
             () = leader.run() => {}
             () = self.live() => {}
             () = self.keep_modest() => {}
+            () = self.consensus.keep_counting() => {}
         }
     }
 
@@ -97,6 +112,15 @@ impl Guard {
     /// Follows how this process stands with the cluster. Each grant of a lease is a change too.
     pub fn watch(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    /// Follows which sessions of this node the leader asks to be handed over, so that the nodes are
+    /// about evenly loaded. What is not done stays there, and what need not be done any more goes:
+    /// whoever looks does what is there, each once at a time, and tells nobody how it went.
+    ///
+    /// Few at a time, and none while any node is in trouble.
+    pub fn asked_moves(&self) -> watch::Receiver<Vec<AskedMove>> {
+        self.asked.subscribe()
     }
 
     /// How long the lease of the present incarnation still lasts; zero without one.

@@ -9,9 +9,10 @@ use super::clock::Moments;
 use super::probe::Prober;
 use crate::failover::Pace;
 use crate::liveness::Timing;
+use crate::placement::Evening;
 use crate::{NodeAddress, Version};
 
-/// What the process tells of itself with each sign of life. Asked four times a second: neither may
+/// What the process tells of itself with each sign of life. Asked four times a second: none may
 /// wait.
 pub trait Host: Send + Sync + 'static {
     /// Whether Kafka could be reached lately. Sessions go to nodes that reach it.
@@ -20,6 +21,11 @@ pub trait Host: Send + Sync + 'static {
     /// The sessions that requests wait for at this node, whoever owns them: these get a new owner
     /// first. Only the first thousand are told.
     fn waiting(&self) -> Vec<ConsumerId>;
+
+    /// At most so many of the sessions that run here, of those whose move to another node would be
+    /// noticed least; best [the idlest first](crate::placement::idle_first). Asked only while
+    /// sessions are evened out.
+    fn idlest(&self, most: usize) -> Vec<ConsumerId>;
 }
 
 /// What a guard is started with.
@@ -46,6 +52,8 @@ pub struct GuardOptions {
     pub timing: Timing,
     /// How fast it gives sessions new owners, as the leader.
     pub pace: Pace,
+    /// How eagerly it evens sessions out, as the leader.
+    pub evening: Evening,
 }
 
 impl fmt::Debug for GuardOptions {
@@ -58,6 +66,7 @@ impl fmt::Debug for GuardOptions {
             .field("capacity", &self.capacity)
             .field("timing", &self.timing)
             .field("pace", &self.pace)
+            .field("evening", &self.evening)
             .finish_non_exhaustive()
     }
 }

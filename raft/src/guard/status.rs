@@ -117,7 +117,7 @@ impl Guard {
     }
 }
 
-fn role(status: &ConsensusStatus, id: RaftId) -> Option<Role> {
+pub(super) fn role(status: &ConsensusStatus, id: RaftId) -> Option<Role> {
     if status.leader == Some(id) {
         return Some(Role::Leader);
     }

@@ -8,6 +8,8 @@ use sluice_types::{ConsumerId, NodeId, NodeName, Timestamp};
 use crate::failover::{Failover, Pace, Plan};
 use crate::liveness::{Answer, Liveness, Probe, Timing};
 use crate::net::frame::{HeartbeatV1, SightingV1};
+use crate::placement::Evening;
+use crate::rebalance::{AskedMove, Rebalance};
 use crate::{Moment, NodeState, Registry};
 
 /// How long no sign of life comes before the stream of them counts as broken: two are missing.
@@ -23,6 +25,7 @@ struct Heard {
     applied: u64,
     lease_end: Moment,
     waiting: Vec<ConsumerId>,
+    idlest: Vec<ConsumerId>,
 }
 
 /// One term of leadership.
@@ -31,7 +34,10 @@ pub(super) struct Term {
     number: u64,
     liveness: Liveness,
     failover: Failover,
+    rebalance: Rebalance,
     heard: BTreeMap<NodeId, Heard>,
+    /// Owners that have ended, and when that began to show.
+    ended_at: BTreeMap<NodeId, Moment>,
     /// Probes that have told nothing yet, and when they began.
     probing: BTreeMap<NodeId, Moment>,
 }
@@ -43,13 +49,16 @@ impl Term {
         leader: NodeName,
         timing: Timing,
         pace: Pace,
+        evening: Evening,
         now: Moment,
     ) -> Self {
         Self {
             number,
             liveness: Liveness::new(leader, timing, now),
             failover: Failover::new(pace),
+            rebalance: Rebalance::new(evening, now),
             heard: BTreeMap::new(),
+            ended_at: BTreeMap::new(),
             probing: BTreeMap::new(),
         }
     }
@@ -72,7 +81,12 @@ impl Term {
         applied: u64,
         now: Moment,
     ) -> Answer {
-        let HeartbeatV1 { node, waiting, .. } = heartbeat;
+        let HeartbeatV1 {
+            node,
+            waiting,
+            idlest,
+            ..
+        } = heartbeat;
         let is_ready = heartbeat.reaches_kafka && heartbeat.applied + NEARLY >= applied;
         let answer = self.liveness.heartbeat(registry, &node, is_ready, now);
         let lease_end = match answer {
@@ -88,6 +102,7 @@ impl Term {
             applied: heartbeat.applied,
             lease_end,
             waiting,
+            idlest,
         };
         self.heard.insert(node, heard);
         answer
@@ -96,6 +111,7 @@ impl Term {
     /// Brings the facts up to the time. Several times a second, whatever else goes on.
     pub(super) fn look(&mut self, registry: &Registry, now: Moment) {
         self.liveness.look(registry, now);
+        self.note_ended(registry, now);
         self.heard
             .retain(|node, _| registry.state_of(node) != NodeState::Dead);
         for (node, heard) in &self.heard {
@@ -105,10 +121,25 @@ impl Term {
         }
     }
 
+    fn note_ended(&mut self, registry: &Registry, now: Moment) {
+        let is_left = |owner: &NodeId| registry.count_of(owner) > 0;
+        self.ended_at.retain(|owner, _| is_left(owner));
+        for owner in registry.ended_owners() {
+            if !self.ended_at.contains_key(owner) {
+                let heard = self.heard.get(owner).map(|heard| heard.at);
+                self.ended_at.insert(owner.clone(), heard.unwrap_or(now));
+            }
+        }
+    }
+
     /// The next steps, right after a [`look`](Self::look), and once those of the plan before have
     /// been done. Its probes begin now.
     pub(super) fn plan(&mut self, registry: &Registry, now: Moment, at: Timestamp) -> Plan {
-        let waiting = self.waiting(registry);
+        let waiting = self.waiting();
+        let heard = &self.heard;
+        let idlest = |node: &NodeId| heard.get(node).map_or(&[][..], |heard| &heard.idlest);
+        self.rebalance
+            .look(registry, &self.liveness, &waiting, idlest, now);
         let mut plan = self
             .failover
             .plan(registry, &self.liveness, &waiting, now, at);
@@ -120,13 +151,20 @@ impl Term {
         plan
     }
 
-    /// The sessions that requests wait for anywhere, if any can be without an owner.
-    fn waiting(&self, registry: &Registry) -> BTreeSet<ConsumerId> {
-        if registry.ended_owners().next().is_none() {
-            return BTreeSet::new();
-        }
+    /// The sessions that requests wait for anywhere.
+    fn waiting(&self) -> BTreeSet<ConsumerId> {
         let waiting = self.heard.values().flat_map(|heard| &heard.waiting);
         waiting.cloned().collect()
+    }
+
+    /// What the node is asked to hand over.
+    pub(super) fn asked_of(&self, node: &NodeId) -> Vec<AskedMove> {
+        self.rebalance.asked_of(node)
+    }
+
+    /// Whether the node is to tell its idlest sessions.
+    pub(super) fn is_giver(&self, node: &NodeId) -> bool {
+        self.rebalance.is_giver(node)
     }
 
     /// A probe has told something. What it told before the node was heard again counts for nothing.
@@ -136,6 +174,22 @@ impl Term {
         if began.is_some_and(|began| heard.is_none_or(|heard| heard < began)) {
             self.liveness.probed(node, Some(told), now);
         }
+    }
+
+    /// Whether a majority has followed this leader lately.
+    pub(super) fn has_quorum(&self, now: Moment) -> bool {
+        self.liveness.has_quorum(now)
+    }
+
+    /// How long ago the quorum was asked that confirmed the term last.
+    pub(super) fn quorum_age(&self, now: Moment) -> Option<Duration> {
+        self.liveness.quorum_age(now)
+    }
+
+    /// Since when the sessions of an owner that has ended have been without one: its last sign of
+    /// life, if this leader has had any.
+    pub(super) fn ended_at(&self, owner: &NodeId) -> Option<Moment> {
+        self.ended_at.get(owner).copied()
     }
 
     /// Whether this incarnation has given a sign of life, and has not ended.
@@ -180,7 +234,7 @@ mod tests {
             let leader = "l".parse().unwrap();
             let (timing, pace) = (Timing::default(), Pace::default());
             let mut led = Self {
-                term: Term::new(1, leader, timing, pace, at(9_000)),
+                term: Term::new(1, leader, timing, pace, Evening::default(), at(9_000)),
                 registry: registry_of(&["l", "a", "b"]),
             };
             led.hear_at(10_000, &["l", "a", "b"]);
@@ -201,6 +255,7 @@ mod tests {
                 reaches_kafka: true,
                 applied: 7,
                 waiting: waiting.iter().map(|name| id(name)).collect(),
+                idlest: Vec::new(),
             };
             let registry = &self.registry;
             self.term.heartbeat(registry, heartbeat, 7, at(now))
@@ -249,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_without_an_owner_since_its_last_sign_of_life() {
+        let mut led = Led::new();
+        led.registry.apply(create_on(node("a"), "c", 1));
+        led.hear_at(10_250, &["l", "a", "b"]);
+        led.plan(10_300);
+        assert_eq!(led.term.ended_at(&node("a")), None);
+        let dead = crate::registry::tests::change_node(node("a"), 0, NodeState::Dead);
+        led.registry.apply(dead);
+        for now in [11_000, 11_050] {
+            led.plan(now);
+            assert_eq!(led.term.ended_at(&node("a")), Some(at(10_250)));
+        }
+    }
+
+    #[test]
     fn a_node_that_lags_far_behind_is_not_ready() {
         let mut led = Led::new();
         let far = |applied| HeartbeatV1 {
@@ -256,6 +326,7 @@ mod tests {
             reaches_kafka: true,
             applied,
             waiting: Vec::new(),
+            idlest: Vec::new(),
         };
         for (applied, is_ready) in [(1_000, false), (9_000, true)] {
             let registry = &led.registry;

@@ -7,8 +7,9 @@ use openraft::raft::{
 };
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sluice_types::{ConsumerId, NodeId};
+use sluice_types::{Claim, ConsumerId, NodeId};
 
+use crate::rebalance::AskedMove;
 use crate::store::codec::records::{EntryV1, LogIdV1, MemberV1, SnapshotMetaV1, VoteV1};
 use crate::store::codec::{Kind, Shape};
 use crate::types::{ClusterId, Types};
@@ -145,6 +146,10 @@ pub(crate) enum ResponseV1 {
     Granted {
         /// Milliseconds.
         lease: u32,
+        /// What it is asked to hand over.
+        moves: Vec<AskedMoveV1>,
+        /// Whether it is to tell its idlest sessions with its next sign of life.
+        tells_idlest: bool,
     },
     /// The node's incarnation has ended, as far as the leader knows.
     Ended,
@@ -166,6 +171,29 @@ pub(crate) struct HeartbeatV1 {
     pub(crate) applied: u64,
     /// Sessions that requests wait for there.
     pub(crate) waiting: Vec<ConsumerId>,
+    /// Its sessions whose move would be noticed least, if it was asked for them.
+    pub(crate) idlest: Vec<ConsumerId>,
+}
+
+/// A session that its owner is asked to hand over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AskedMoveV1 {
+    pub(crate) claim: Claim,
+    pub(crate) to: NodeId,
+}
+
+impl From<AskedMove> for AskedMoveV1 {
+    fn from(asked: AskedMove) -> Self {
+        let AskedMove { claim, to } = asked;
+        Self { claim, to }
+    }
+}
+
+impl From<AskedMoveV1> for AskedMove {
+    fn from(asked: AskedMoveV1) -> Self {
+        let AskedMoveV1 { claim, to } = asked;
+        Self { claim, to }
+    }
 }
 
 /// What the leader knows of a node.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::frame::*;
 use crate::RaftId;
-use crate::registry::tests::{create, id, register, registry_of, run};
+use crate::registry::tests::{claim, create, id, register, registry_of, run};
 use crate::store::codec::records::{EntryV1, SnapshotMetaV1, VoteV1};
 use crate::store::codec::tests::{assert_format, entry, log_id, membership};
 use crate::store::codec::{VERSION, decode, encode};
@@ -96,6 +96,7 @@ fn questions() -> Vec<(&'static str, QuestionV1)> {
                 reaches_kafka: true,
                 applied: 70_000,
                 waiting: vec![id("c"), id("d")],
+                idlest: vec![id("e")],
             }),
         ),
         ("ask-sightings", QuestionV1::Sightings),
@@ -144,7 +145,17 @@ fn answers() -> Vec<(&'static str, ResponseV1)> {
             },
         ),
         ("say-welcome", ResponseV1::Welcome),
-        ("say-granted", ResponseV1::Granted { lease: 2_750 }),
+        (
+            "say-granted",
+            ResponseV1::Granted {
+                lease: 2_750,
+                moves: vec![AskedMoveV1 {
+                    claim: claim("c", 3),
+                    to: run("a", 2),
+                }],
+                tells_idlest: true,
+            },
+        ),
         ("say-ended", ResponseV1::Ended),
         (
             "say-sightings",

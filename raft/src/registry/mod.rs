@@ -251,6 +251,11 @@ impl Registry {
         self.sessions.count(owner)
     }
 
+    /// How many sessions there are, those being deleted too.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Whoever owns a session, nodes that have ended too.
     pub fn owners(&self) -> impl Iterator<Item = &NodeId> {
         self.sessions.owners()

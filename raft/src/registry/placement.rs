@@ -67,6 +67,17 @@ impl Loads {
         }
     }
 
+    /// The same as if a session had moved.
+    pub(crate) fn shift(&mut self, from: &NodeId, to: &NodeId) {
+        for load in &mut self.loads {
+            if load.node == *from {
+                load.sessions = load.sessions.saturating_sub(1);
+            } else if load.node == *to {
+                load.sessions += 1;
+            }
+        }
+    }
+
     /// The same, with nothing to be placed on this node.
     #[must_use]
     pub fn without(mut self, node: &NodeId) -> Self {
@@ -206,16 +217,29 @@ pub fn spread(
 /// How eagerly sessions are evened out.
 #[derive(Clone, Copy, Debug)]
 pub struct Evening {
-    /// Most sessions that move at a time.
+    /// Most sessions that move at a time, in the whole cluster.
     pub most: usize,
     /// How far off its fair share a node must be, in percent of that, before any moves. At least
     /// one session.
     pub band: u8,
+    /// Between two times that more are asked to move.
+    pub every: Duration,
+    /// How long a leader leads before it evens anything out.
+    pub settle: Duration,
+    /// How long an owner may take for a session before it is left alone for a while.
+    pub give_up: Duration,
 }
 
 impl Default for Evening {
+    /// At most five a second: each costs its client a pause, and none of them is urgent.
     fn default() -> Self {
-        Self { most: 5, band: 10 }
+        Self {
+            most: 5,
+            band: 10,
+            every: Duration::from_secs(1),
+            settle: Duration::from_secs(5),
+            give_up: Duration::from_secs(30),
+        }
     }
 }
 

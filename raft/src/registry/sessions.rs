@@ -74,6 +74,10 @@ impl Sessions {
         self.by_owner.get(owner).map_or(0, BTreeSet::len)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     pub(super) fn owners(&self) -> impl Iterator<Item = &NodeId> {
         self.by_owner.keys()
     }

@@ -23,6 +23,7 @@ mod failure;
 mod log;
 mod machine;
 pub(crate) mod snapshot;
+mod space;
 mod volume;
 mod writer;
 
@@ -42,6 +43,7 @@ pub(crate) use log::LogStore;
 )]
 pub(crate) use machine::{Machine, next_index};
 pub(crate) use snapshot::Snapshots;
+pub use space::Space;
 pub use volume::VolumeError;
 #[allow(
     unused_imports,

@@ -35,7 +35,7 @@ fn paths(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
 
 async fn ask(client: &Client, method: &str, path: &str) -> Answer {
     let method: Method = method.parse().expect("it is a method");
-    let path = path.replace("{id}", "nobody");
+    let path = path.replace("{id}", "nobody").replace("{name}", "nobody");
     client
         .call(method, &path, json!({"no_such_field": 1}))
         .await

@@ -21,6 +21,8 @@ pub enum Code {
     PartitionNotFound,
     /// There is no request with this id, or none any more.
     RequestNotFound,
+    /// The cluster has no node of this name.
+    NodeNotFound,
     /// The path is there, but not with this method.
     MethodNotAllowed,
     /// The client accepts none of the types that the answer can have.
@@ -39,6 +41,12 @@ pub enum Code {
     Superseded,
     /// A position is outside the log, and the reset policy is `none`.
     OffsetOutOfRange,
+    /// The node is dead.
+    NodeDead,
+    /// The node is not dead.
+    NodeNotDead,
+    /// The node has no cluster.
+    NodeAlone,
     /// The body is larger than this node takes.
     BodyTooLarge,
     /// A record is larger than this node, or Kafka, takes.
@@ -110,7 +118,7 @@ pub enum Origin {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
@@ -118,6 +126,7 @@ impl Code {
         Self::TopicNotFound,
         Self::PartitionNotFound,
         Self::RequestNotFound,
+        Self::NodeNotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTimeout,
@@ -127,6 +136,9 @@ impl Code {
         Self::InconsistentGroupProtocol,
         Self::Superseded,
         Self::OffsetOutOfRange,
+        Self::NodeDead,
+        Self::NodeNotDead,
+        Self::NodeAlone,
         Self::BodyTooLarge,
         Self::RecordTooLarge,
         Self::UnsupportedMediaType,
@@ -162,6 +174,7 @@ impl Code {
             Self::TopicNotFound => ("topic_not_found", 404, "No such topic", 0, Client),
             Self::PartitionNotFound => ("partition_not_found", 404, "No such partition", 0, Client),
             Self::RequestNotFound => ("request_not_found", 404, "No such request", 0, Client),
+            Self::NodeNotFound => ("node_not_found", 404, "No such node", 0, Client),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "Method not allowed", 0, Client),
             Self::NotAcceptable => ("not_acceptable", 406, "Not acceptable", 0, Client),
             Self::RequestTimeout => (
@@ -197,6 +210,9 @@ impl Code {
             Self::OffsetOutOfRange => {
                 ("offset_out_of_range", 409, "Offset out of range", 0, Client)
             }
+            Self::NodeDead => ("node_dead", 409, "The node is dead", 0, Client),
+            Self::NodeNotDead => ("node_not_dead", 409, "The node is not dead", 0, Client),
+            Self::NodeAlone => ("node_alone", 409, "The node has no cluster", 0, Client),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", 0, Client),
             Self::RecordTooLarge => ("record_too_large", 413, "A record is too large", 0, Client),
             Self::UnsupportedMediaType => (

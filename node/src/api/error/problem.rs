@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 use sluice_actors::Error as SessionError;
+use sluice_raft::guard::NodeChangeError;
 use sluice_types::Partitions;
 
 use super::code::Code;
+use crate::nodes::ChangeError;
 use crate::ownership;
 
 /// One error as a client gets it.
@@ -87,6 +89,38 @@ impl From<ownership::Error> for Problem {
             ),
             Error::NoQuorum => no_quorum(),
             Error::ShuttingDown => shutting_down(),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Node(NodeChangeError::Unknown) => Self::new(
+                Code::NodeNotFound,
+                "The cluster has no node of this name; GET /api/cluster lists those that it has.",
+            ),
+            ChangeError::Node(NodeChangeError::Dead) => Self::new(
+                Code::NodeDead,
+                "The node is dead and has no sessions to hand over: start it again, or remove it.",
+            ),
+            ChangeError::Node(NodeChangeError::NotDead) => Self::new(
+                Code::NodeNotDead,
+                "Only a dead node is removed: end its process first, and wait until it is declared dead.",
+            ),
+            ChangeError::Node(NodeChangeError::Registry(sluice_raft::Error::NoQuorum)) => {
+                no_quorum()
+            }
+            ChangeError::Node(NodeChangeError::Registry(sluice_raft::Error::OutcomeUnknown)) => {
+                Self::new(
+                    Code::OutcomeUnknown,
+                    "The registry did not say whether the change took effect: repeat it, or look at GET /api/cluster.",
+                )
+            }
+            ChangeError::Alone => Self::new(
+                Code::NodeAlone,
+                "This node is in no cluster, so that no other can take its sessions: end it with SIGTERM, or give it cluster.data_dir and cluster.peers.",
+            ),
         }
     }
 }

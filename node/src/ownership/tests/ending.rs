@@ -207,6 +207,22 @@ async fn a_delete_at_any_moment_of_a_restart_ends_the_session() {
     }
 }
 
+/// As on a node that was frozen beyond the timeout while another took the session over, whose
+/// clients it knows nothing of.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_opened_anew_does_not_end_by_the_silence_of_before() {
+    let node = node();
+    node.subscribed().await;
+    node.host.expire(&id()).await;
+    // It is being finished already.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    node.reopen_behind_its_back().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let served = node.request(Duration::ZERO, in_time()).await;
+    assert_eq!(served.ok(), node.epoch());
+    assert!(node.epoch() > Some(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_expired_session_ends_as_by_delete() {
     let node = node();

@@ -64,7 +64,9 @@ async fn a_node_that_drains_gives_its_sessions_away_with_what_they_have_delivere
     let node = node();
     let other = node.other().await;
     node.subscribe(spec(&["orders"]), in_time()).await.unwrap();
-    node.ownership.hand_over_to(Arc::new(To(other.clone())));
+    let (_asking, asked) = watch::channel(Vec::new());
+    let to = Arc::new(To(other.clone()));
+    node.ownership.hand_over_to(to, asked);
     let asking = {
         let ownership = node.ownership.clone();
         let call =
@@ -151,4 +153,26 @@ async fn what_another_node_has_taken_is_let_go() {
         .unwrap();
     until("it is let go", || node.host.claims().is_empty()).await;
     assert_eq!(node.host.epochs(&id(), Done::StayedBehind), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_leader_asks_for_moves_and_nothing_else() {
+    let node = node();
+    let other = node.other().await;
+    node.subscribed().await;
+    let (asking, asked) = watch::channel(Vec::new());
+    node.ownership
+        .hand_over_to(Arc::new(To(other.clone())), asked);
+    let claim = node.registry.lookup(&id()).unwrap().claim();
+    let mut late = claim.clone();
+    late.epoch = late.epoch.next();
+    for claim in [late, claim] {
+        assert_eq!(node.owner(), node.id);
+        assert_eq!(node.ownership.idlest(9), [id()]);
+        let to = other.clone();
+        asking.send_replace(vec![AskedMove { claim, to }]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(node.owner(), other);
+    assert!(node.ownership.idlest(9).is_empty());
 }

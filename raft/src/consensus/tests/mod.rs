@@ -27,6 +27,39 @@ async fn a_cluster_of_one_keeps_its_registry_over_a_restart() {
     assert!(cluster.member(0).form(Default::default()).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_knows_how_much_room_its_volume_has() {
+    let mut cluster = Cluster::of(1).await;
+    let space = cluster.member(0).space().await.unwrap();
+    assert!(space.free > 0 && space.needed >= 64 << 20, "{space:?}");
+    cluster.lose_volume(0);
+    assert!(cluster.member(0).space().await.is_err(), "it is not there");
+}
+
+/// In its old term it would not know how far its log was committed, and take an old state for the
+/// present one: nodes that had all been killed called living sessions unknown for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_starts_again_does_not_lead_on_in_its_old_term() {
+    for size in [1, 3] {
+        let mut cluster = Cluster::of(size).await;
+        cluster.create(0, "c").await;
+        let leader = cluster.leader().await;
+        let term = cluster.member(leader).leading.term();
+        for member in 0..size {
+            cluster.stop(member).await;
+        }
+        cluster.start(leader).await;
+        assert!(!cluster.member(leader).leading.leads() || size == 1);
+        for member in (0..size).filter(|member| *member != leader) {
+            cluster.start(member).await;
+        }
+        let now = cluster.leader().await;
+        assert!(cluster.member(now).leading.term() > term);
+        let found = read(&cluster, now, "c").await.unwrap();
+        assert!(found.is_some());
+    }
+}
+
 async fn read(cluster: &Cluster, member: usize, name: &str) -> Result<Option<SessionView>, Error> {
     let registry = cluster.registry(member);
     registry.lookup_linearizable(&id(name)).await

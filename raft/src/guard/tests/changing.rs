@@ -1,9 +1,9 @@
 //! Changes that people ask for, and what they are told.
 
-use nodes::{Nodes, eventually};
+use nodes::{Nodes, always, eventually};
 
 use super::*;
-use crate::{Command, NodeState, Outcome, Version};
+use crate::{NodeState, Version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_drains_and_comes_back_whoever_is_asked() {
@@ -79,19 +79,56 @@ async fn every_node_tells_of_all_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_release_that_is_too_old_is_no_node() {
+async fn the_version_is_raised_and_a_release_that_is_too_old_is_no_node() {
     let mut nodes = Nodes::of(1).await;
     nodes.version = Version::from_number(2);
     nodes.restart(0);
     nodes.all_live().await;
-    let to = nodes.version;
-    let raised = nodes
-        .registry(0)
-        .propose(Command::RaiseVersion { to })
-        .await;
-    assert_eq!(raised, Ok(Outcome::Applied));
+    eventually("the later version", || async {
+        let active = nodes.of_number(0).consensus.replica.read().active_version();
+        (active == nodes.version).then_some(())
+    })
+    .await;
     nodes.version = Version::FIRST;
     nodes.restart(0);
     nodes.phase(0, Phase::TooOld).await;
     assert_eq!(nodes.guard(0).renew().phase, Phase::TooOld);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registry_and_consensus_forget_a_node_that_stays_away_and_none_that_counts() {
+    let timing = crate::Timing {
+        forget_after: std::time::Duration::from_secs(1),
+        ..crate::Timing::default()
+    };
+    let mut nodes = Nodes::with_timing(4, timing).await;
+    nodes.attend_all();
+    let leader = nodes.leader().await;
+    let [ends, fails] = [1, 2].map(|n| (leader + n) % 4);
+    // One that ends in good order is no voter any more.
+    let retired = nodes.guard(ends);
+    let name = retired.standing().node.name;
+    assert_eq!(retired.drain(&name).await, Ok(()));
+    let patience = std::time::Duration::from_secs(20);
+    assert_eq!(retired.retire(patience).await, Retired::NoVoter);
+    nodes.crash(ends).await;
+    let crashed = nodes.crash(fails).await;
+    let member = crashed.consensus.raft_id();
+    let forgotten = eventually("one node to be forgotten", || async {
+        let report = nodes.guard(leader).report().await;
+        (report.nodes.len() == 3).then_some(report)
+    })
+    .await;
+    let names = forgotten.nodes.iter().map(|told| &told.node.id.name);
+    assert!(names.into_iter().all(|left| *left != name));
+    let status = nodes.of_number(leader).consensus.status();
+    assert_eq!(status.members.len(), 3);
+    // Whoever failed counts still, and is seen to.
+    assert!(status.voters.contains(&member));
+    always(std::time::Duration::from_secs(2), || {
+        let dead = crashed.node();
+        let known = nodes.registry(leader).node(&dead.name);
+        assert_eq!(known.map(|node| node.id), Some(dead));
+    })
+    .await;
 }

@@ -4,8 +4,10 @@
 //! things take is held only against bounds that a busy machine keeps.
 
 mod changing;
+mod evening;
 mod failing;
 mod handing_over;
+mod measuring;
 mod nodes;
 mod quorum;
 mod retiring;

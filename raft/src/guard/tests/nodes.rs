@@ -16,6 +16,7 @@ use crate::failover::Pace;
 use crate::guard::*;
 use crate::liveness::{Probe, Timing};
 use crate::net::links::Network;
+use crate::placement::Evening;
 use crate::registry::tests::{claim, create_on, id, make_assigned};
 use crate::types::Member;
 use crate::{
@@ -51,6 +52,8 @@ pub(super) struct TestHost {
     pub(super) waiting: Mutex<Vec<ConsumerId>>,
     /// Kafka is away for this node alone.
     pub(super) is_without_kafka: AtomicBool,
+    /// In the order in which they may go.
+    pub(super) idlest: Mutex<Vec<ConsumerId>>,
 }
 
 impl Host for TestHost {
@@ -60,6 +63,11 @@ impl Host for TestHost {
 
     fn waiting(&self) -> Vec<ConsumerId> {
         self.waiting.lock().unwrap().clone()
+    }
+
+    fn idlest(&self, most: usize) -> Vec<ConsumerId> {
+        let idlest = self.idlest.lock().unwrap();
+        idlest.iter().take(most).cloned().collect()
     }
 }
 
@@ -103,6 +111,7 @@ pub(super) struct Nodes {
     slept: Arc<AtomicU64>,
     walled: Arc<Mutex<HashSet<String>>>,
     attends: bool,
+    timing: crate::Timing,
 }
 
 pub(super) fn address(number: usize) -> String {
@@ -112,6 +121,10 @@ pub(super) fn address(number: usize) -> String {
 impl Nodes {
     /// A cluster of so many nodes, all registered and with leases.
     pub(super) async fn of(size: usize) -> Self {
+        Self::with_timing(size, crate::Timing::default()).await
+    }
+
+    pub(super) async fn with_timing(size: usize, timing: crate::Timing) -> Self {
         let mut nodes = Self {
             network: Network::default(),
             processes: (0..size).map(|_| None).collect(),
@@ -120,6 +133,7 @@ impl Nodes {
             slept: Arc::default(),
             walled: Arc::default(),
             attends: false,
+            timing,
         };
         for number in 0..size {
             nodes.start(number).await;
@@ -169,7 +183,7 @@ impl Nodes {
             member: member(number),
             ordinal: number as u64,
             transport: self.network.of(&address),
-            timing: crate::Timing::default(),
+            timing: self.timing.clone(),
         });
         let consensus = Arc::new(started.await.unwrap());
         self.network.put(&address, &consensus);
@@ -198,6 +212,7 @@ impl Nodes {
             }),
             timing: Timing::default(),
             pace: Pace::default(),
+            evening: Evening::default(),
         };
         let guard = Arc::new(Guard::new(consensus.clone(), options));
         let lives = guard.clone();

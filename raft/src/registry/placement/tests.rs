@@ -274,7 +274,7 @@ proptest! {
         let total: u64 = loads.loads.iter().map(|load| load.sessions).sum();
         let mut moved = 0;
         loop {
-            let shifts = even_out(&loads, Evening { most, band: 10 });
+            let shifts = even_out(&loads, Evening { most, ..Evening::default() });
             let count: usize = shifts.iter().map(|shift| shift.count).sum();
             prop_assert!(count <= most);
             if shifts.is_empty() {

@@ -10,8 +10,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
 use sluice_raft::NodeAddress;
-use sluice_raft::guard::Gauges;
-use sluice_raft::guard::{Guard, NodeChangeError};
+use sluice_raft::guard::{Gauges, Guard, NodeChangeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
@@ -199,6 +198,9 @@ impl App {
         )
         .with_embedded_broker(options.embedded_broker);
         sight.show(ownership.clone());
+        if let Some(Membership { guard, .. }) = seat.membership() {
+            Gauges::register(&metrics, &guard).map_err(StartError::Metrics)?;
+        }
 
         let draining = Draining::default();
         let state = Arc::new(State {

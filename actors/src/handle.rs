@@ -31,6 +31,9 @@ pub struct Opening {
     pub record: Record,
     /// When the session was created.
     pub created_at: Timestamp,
+    /// Whether it has been another owner's, or this one's before: a session without an owner is
+    /// worse than a full node, so that these may be half as many again as the node may have.
+    pub is_takeover: bool,
 }
 
 /// Why a session is no longer run here.

@@ -114,7 +114,11 @@ impl Sessions {
         if self.0.stopping.load(Ordering::Acquire) {
             return Err(Error::ShuttingDown);
         }
-        let limit = self.0.env.config.max_sessions;
+        let most = self.0.env.config.max_sessions;
+        let limit = match opening.is_takeover {
+            true => most + most / 2,
+            false => most,
+        };
         if running.len() >= limit && !running.contains_key(&id) {
             return Err(Error::TooManySessions { limit });
         }

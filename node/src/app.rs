@@ -207,6 +207,7 @@ impl App {
             strangers: Strangers::default(),
             node: config.cluster.name.clone(),
             assignment_strategy: config.kafka.assignment_strategy,
+            reserve_bytes: config.cluster.reserve_bytes,
             body_bytes: config.limits.body_bytes,
             clock: Arc::clone(&options.clock),
             http_metrics,

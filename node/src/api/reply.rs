@@ -39,7 +39,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 enum Fate {
     Here(AnswerFate),
-    There(RemoteFate),
+    There(Box<RemoteFate>),
 }
 
 impl Fate {
@@ -73,6 +73,14 @@ impl Reply {
         Ok(Self::new(JSON, body))
     }
 
+    /// The same with 202: it is not done yet.
+    pub(super) fn accepted(document: &impl Serialize) -> Result<Self, Problem> {
+        Ok(Self {
+            status: StatusCode::ACCEPTED,
+            ..Self::json(document)?
+        })
+    }
+
     /// The answer of a poll.
     pub(super) fn answer(answer: Answer) -> Self {
         Self {
@@ -86,7 +94,7 @@ impl Reply {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        fate: Option<RemoteFate>,
+        fate: Option<Box<RemoteFate>>,
     ) -> Self {
         let told = headers.get(CODE).and_then(|code| code.to_str().ok());
         let mut codes = Code::ALL.iter().map(|code| code.meaning().code);

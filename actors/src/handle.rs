@@ -11,8 +11,8 @@ use tokio::time::timeout_at;
 
 use crate::session::{Ask, Asked, Departure, Fate, Finish, Lease, Reply, SessionActor};
 use crate::{
-    Answer, Assignment, Commit, Committed, Deadline, Error, HandedOver, Poll, Positions, Record,
-    Seek, Snapshot, Sought,
+    Answer, Assignment, Commit, Committed, Deadline, Error, HandedOver, HeldBytes, Poll, Positions,
+    Record, Seek, Snapshot, Sought,
 };
 
 /// How much longer than its deadline a request waits for the actor's own word on it.
@@ -31,6 +31,9 @@ pub struct Opening {
     pub record: Record,
     /// When the session was created.
     pub created_at: Timestamp,
+    /// Whether it has been another owner's, or this one's before: a session without an owner is
+    /// worse than a full node, so that these may be half as many again as the node may have.
+    pub is_takeover: bool,
 }
 
 /// Why a session is no longer run here.
@@ -66,7 +69,7 @@ pub struct AnswerFate {
     delivered: bool,
     session: Addr<SessionActor>,
     lease: Lease,
-    release: Option<Box<dyn FnOnce() + Send>>,
+    _held: HeldBytes,
 }
 
 impl AnswerFate {
@@ -74,14 +77,14 @@ impl AnswerFate {
         number: u64,
         session: Addr<SessionActor>,
         lease: Lease,
-        release: impl FnOnce() + Send + 'static,
+        held: HeldBytes,
     ) -> Self {
         Self {
             number,
             delivered: false,
             session,
             lease,
-            release: Some(Box::new(release)),
+            _held: held,
         }
     }
 
@@ -99,9 +102,6 @@ impl AnswerFate {
 
 impl Drop for AnswerFate {
     fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            release();
-        }
         self.session.do_send(Fate {
             number: self.number,
             delivered: self.delivered,

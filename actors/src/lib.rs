@@ -4,6 +4,7 @@
 //! session may do is decided elsewhere: the node implements [`Authority`] over its registry. The
 //! crate knows nothing of HTTP, of the registry's replication or of other nodes.
 
+mod answers;
 mod authority;
 mod blocking;
 mod config;
@@ -18,6 +19,7 @@ mod request;
 mod session;
 mod sessions;
 
+pub use answers::{AnswerBudget, HeldBytes};
 pub use authority::{Authority, AuthorityError, HandedOver, Record, Standing};
 pub use config::Config;
 pub use consumer::{ConsumedRecord, Consumer, ConsumerBuilder, RecordHeader};

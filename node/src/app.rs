@@ -10,7 +10,8 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, Sessions};
 use sluice_raft::NodeAddress;
-use sluice_raft::guard::{Gauges, Guard, NodeChangeError};
+use sluice_raft::guard::Gauges;
+use sluice_raft::guard::{Guard, NodeChangeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 use tokio::task::JoinHandle;
@@ -168,9 +169,11 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
+        if let Some(membership) = seat.membership() {
+            Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
+        }
         let (registry, identity) = (seat.registry(), seat.identity());
         let badge = Badge::new(credentials, identity.clone());
-        let peers = Peers::new(badge.clone()).map_err(StartError::Peers)?;
         let authority = RegistryAuthority::new(registry.clone(), identity.clone());
         let (sessions, events) = Sessions::start(
             sessions_config(&config, &options),
@@ -179,6 +182,7 @@ impl App {
             &metrics,
         )
         .map_err(StartError::Sessions)?;
+        let peers = Peers::new(badge.clone(), sessions.answers()).map_err(StartError::Peers)?;
         let ownership = Ownership::start(
             identity.clone(),
             registry,
@@ -188,9 +192,6 @@ impl App {
         )
         .with_embedded_broker(options.embedded_broker);
         sight.show(ownership.clone());
-        if let Some(Membership { guard, .. }) = seat.membership() {
-            Gauges::register(&metrics, &guard).map_err(StartError::Metrics)?;
-        }
 
         let draining = Draining::default();
         let state = Arc::new(State {
@@ -206,6 +207,7 @@ impl App {
             strangers: Strangers::default(),
             node: config.cluster.name.clone(),
             assignment_strategy: config.kafka.assignment_strategy,
+            reserve_bytes: config.cluster.reserve_bytes,
             body_bytes: config.limits.body_bytes,
             clock: Arc::clone(&options.clock),
             http_metrics,

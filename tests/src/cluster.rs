@@ -19,6 +19,10 @@ const START: Duration = Duration::from_secs(60);
 /// How long what befell a node may be felt after it is over.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
+/// How long before its end a node may close its port: a connection that is made or used again at
+/// that very moment is reset, whatever either side does.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// Describes a cluster before it is started. Made by [`Cluster::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs before start()"]
@@ -235,6 +239,21 @@ impl Cluster {
         self.nodes[number].sigterm();
     }
 
+    /// As [`terminate`](Self::terminate), for clients of a load balancer, which takes the node out
+    /// of the rotation when that is not ready any more: they feel nothing at all.
+    ///
+    /// # Panics
+    /// When the node stays ready.
+    pub async fn retire(&self, number: usize) {
+        self.nodes[number].sigterm();
+        let client = self.client(number);
+        eventually(START, "a node that drains is not ready", async || {
+            client.call(Method::GET, "/readyz", ()).await.status() != Some(200)
+        })
+        .await;
+        self.doors.close(number);
+    }
+
     /// Waits for the end of a node that was asked to, after which its machine refuses
     /// connections, and returns its exit code.
     ///
@@ -242,6 +261,16 @@ impl Cluster {
     /// When it runs on.
     pub async fn ended(&self, number: usize, deadline: Duration) -> Option<i32> {
         let status = self.nodes[number].wait_exit(deadline).await;
+        let now = self.begun.elapsed();
+        let is_known = |trouble: &Trouble| trouble.node == number && trouble.to == Duration::MAX;
+        if self.troubles().iter().any(is_known) {
+            self.troubles().push(Trouble {
+                node: number,
+                from: now.saturating_sub(CLOSING),
+                to: now,
+                absent: false,
+            });
+        }
         self.network.refuse(number).await;
         status.expect("a node ends when it is asked to").code()
     }

@@ -86,6 +86,10 @@ impl Weather {
         }
     }
 
+    fn loses(&self) -> bool {
+        self.to_server == Flow::Swallow || self.to_client == Flow::Swallow
+    }
+
     /// A handshake needs both ways.
     fn connects(&self) -> bool {
         let passes = |flow| !matches!(flow, Flow::Stall | Flow::Swallow);
@@ -264,9 +268,13 @@ pub(crate) async fn forward(mut client: TcpStream, mut weather: watch::Receiver<
     let mut cut = weather.clone();
     let is_cut = async { cut.wait_for(|weather| weather.cuts != cuts).await.map(drop) };
     let mut server = None;
+    let is_lost = weather.borrow().loses();
     let moved = async {
         let clear = weather.wait_for(Weather::connects).await;
         let upstream = clear.map_err(|_| Broken)?.upstream.clone();
+        if is_lost {
+            return Err(Broken);
+        }
         let connected = TcpStream::connect(upstream).await.map_err(|_| Broken)?;
         let server = server.insert(connected);
         let _ = client.set_nodelay(true);

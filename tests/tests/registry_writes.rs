@@ -135,6 +135,7 @@ impl Fixture {
             spec: spec(&group, &topic),
             record,
             created_at: Timestamp::from_millis(0),
+            is_takeover: false,
         };
         let session = sessions.open(opening).unwrap();
         let assigned = session.ready(Deadline::after(DEADLINE)).await.unwrap();

@@ -2,14 +2,13 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_types::Clock;
 
 use crate::blocking::Blocking;
 use crate::kafka::{Closer, Cluster};
 use crate::metrics::Metrics;
-use crate::{Authority, Config};
+use crate::{AnswerBudget, Authority, Config};
 
 /// What all sessions of a node share.
 pub(crate) struct Environment {
@@ -20,15 +19,13 @@ pub(crate) struct Environment {
     pub(crate) closer: Closer,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: Metrics,
-    pub(crate) inflight: Arc<AtomicU64>,
+    pub(crate) answers: AnswerBudget,
 }
 
 impl Environment {
     /// Bytes that an answer may have now, so that all answers on their way stay within the
     /// node's budget; never less than one byte, which lets one record through.
     pub(crate) fn answer_room(&self, wanted: NonZeroU64) -> u64 {
-        let used = self.inflight.load(Ordering::Relaxed);
-        let room = self.config.inflight_answer_bytes.saturating_sub(used);
-        wanted.get().min(room).max(1)
+        wanted.min(self.answers.room()).get()
     }
 }

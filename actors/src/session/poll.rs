@@ -1,7 +1,6 @@
 //! The one poll of a session: waits for records, and answers with what is there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -252,12 +251,8 @@ impl SessionActor {
         body.extend_from_slice(b",\"generation\":");
         encode::integer(&mut body, i64::from(self.state.generation()));
         body.push(b'}');
-        let size = body.len() as u64;
-        self.env.inflight.fetch_add(size, Ordering::Relaxed);
-        let inflight = self.env.inflight.clone();
-        let fate = AnswerFate::new(number, ctx.address(), self.lease(), move || {
-            inflight.fetch_sub(size, Ordering::Relaxed);
-        });
+        let held = self.env.answers.hold(body.len() as u64);
+        let fate = AnswerFate::new(number, ctx.address(), self.lease(), held);
         let kind = if records == 0 { "empty" } else { "records" };
         self.env.metrics.polls.with_label_values(&[kind]).inc();
         self.env

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::request::{Faults, Query};
 use super::state::State;
 use super::unserved::Unserved;
 use crate::ownership::{self, Hop};
-use crate::peer::{ELAPSED, NEW_ID};
+use crate::peer::{ELAPSED, NEW_ID, ROOM};
 
 /// The deadline of every request but polls.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -133,6 +134,13 @@ impl Call {
     /// How far it has come.
     pub(super) fn hop(&self) -> &Hop {
         &self.hop
+    }
+
+    /// The most bytes of records that whoever sent the request here takes.
+    pub(super) fn room(&self) -> NonZeroU64 {
+        let told = || self.http.headers().get(ROOM)?.to_str().ok()?.parse().ok();
+        let told = told().filter(|_| self.hop.is_forwarded());
+        told.unwrap_or(NonZeroU64::MAX)
     }
 
     /// Notes that a node could not be reached.

@@ -72,7 +72,8 @@ pub(super) async fn subscribe(call: Call) -> Result<Reply, Unserved> {
 pub(super) async fn consume(call: Call) -> Result<Reply, Unserved> {
     let id = call.consumer_id()?;
     let body = call.body().await?;
-    let asked = poll::parse(body, call.faults())?;
+    let mut asked = poll::parse(body, call.faults())?;
+    asked.max_bytes = asked.max_bytes.min(call.room());
     let state = call.state();
     let (budget, wait) = call.poll_budget(asked.wait);
     let wait_end = call.received() + wait;

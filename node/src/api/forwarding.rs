@@ -5,6 +5,7 @@
 //!      ^       +-- elsewhere: send on --+-- answer, whole
 //!      |                                +-- not there: wait for this node's copy to catch up --+
 //!      |                                +-- unreachable, or lost: leave that node be for a bit -+
+//!      |                                +-- too large for now: ask for one record -------------+
 //!      +---------------------------------------------------------------------------------------+
 //! ```
 //! What was lost on its way is asked again. Every request of a session can be: a poll takes
@@ -36,6 +37,7 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 /// Serves a request, here or where its session is.
 pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
     let mut may_have_happened = false;
+    let mut is_sparing = false;
     loop {
         let owner = match (route.run)(call.clone()).await {
             Ok(reply) if reply.may_begin() => return Ok(reply),
@@ -59,7 +61,7 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
         let state = call.state();
         let answered = tokio::select! {
             biased;
-            answered = send_on(&call, &owner) => answered,
+            answered = send_on(&call, &owner, is_sparing) => answered,
             () = state.ownership.dead(&owner.node) => {
                 Err(PeerError::Lost("it is declared dead".to_owned()))
             }
@@ -78,6 +80,10 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 }
                 _ => call.avoid(owner.node),
             },
+            Err(PeerError::NoRoom) => {
+                tracing::debug!(owner = %owner.node, "no room for an answer, asking for one record");
+                is_sparing = true;
+            }
             Err(PeerError::TimedOut) => {
                 let problem = call.timed_out();
                 if problem.code != Code::KafkaTimeout {
@@ -96,13 +102,14 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
     }
 }
 
-async fn send_on(call: &Call, owner: &Owner) -> Result<Answered, PeerError> {
+async fn send_on(call: &Call, owner: &Owner, is_sparing: bool) -> Result<Answered, PeerError> {
     let path = call.path_and_query();
     let forward = Forward {
         method: call.method(),
         path: &path,
         headers: headers(call),
         body: call.kept_body(),
+        is_sparing,
         until: call.end() - LAST_WORD,
     };
     call.state().peers.forward(owner, forward).await

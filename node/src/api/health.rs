@@ -8,6 +8,7 @@ use super::call::Call;
 use super::error::{Code, Problem, shutting_down};
 use super::reply::Reply;
 use super::schema;
+use crate::cluster::Membership;
 
 /// A probe does not wait for Kafka longer than this.
 const KAFKA_WAIT: Duration = Duration::from_secs(1);
@@ -49,6 +50,9 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
             "The node has not joined its cluster since it started; wait, or look after the other nodes.",
         ));
     }
+    if let Some(membership) = &state.membership {
+        check_room(membership, state.reserve_bytes).await?;
+    }
     let reachable = tokio::time::timeout(KAFKA_WAIT, state.sessions.kafka_reachable()).await;
     let kafka = condition(reachable == Ok(true));
     let mut ready = json!({
@@ -63,6 +67,20 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
         ready["lease"] = json!(condition(!state.identity.lease().is_zero()));
     }
     Reply::json(&ready)
+}
+
+/// Refuses requests before the volume is full: then the node ends.
+async fn check_room(membership: &Membership, reserve: u64) -> Result<(), Problem> {
+    match membership.consensus.space().await {
+        Ok(space) if space.free < space.needed.max(reserve) => Err(Problem::new(
+            Code::VolumeNearlyFull,
+            "The volume of cluster.data_dir is nearly full: make room on it, or give it more.",
+        )
+        .with("free_bytes", space.free)
+        .with("needed_bytes", space.needed.max(reserve))),
+        // What becomes of a volume that cannot be looked at, writing to it tells.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn condition(is_ok: bool) -> &'static str {

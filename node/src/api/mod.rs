@@ -266,7 +266,7 @@ static SHARED: [Route; 5] = [
         method: Method::GET,
         path: "/readyz",
         produces: Produces::Json,
-        errors: &[Code::NoQuorum, Code::ShuttingDown],
+        errors: &[Code::NoQuorum, Code::VolumeNearlyFull, Code::ShuttingDown],
         run: |call| Box::pin(health::readyz(call).err_into()),
     },
     Route {

@@ -39,7 +39,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 enum Fate {
     Here(AnswerFate),
-    There(RemoteFate),
+    There(Box<RemoteFate>),
 }
 
 impl Fate {
@@ -86,7 +86,7 @@ impl Reply {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        fate: Option<RemoteFate>,
+        fate: Option<Box<RemoteFate>>,
     ) -> Self {
         let told = headers.get(CODE).and_then(|code| code.to_str().ok());
         let mut codes = Code::ALL.iter().map(|code| code.meaning().code);

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) node: NodeName,
     /// The assignment strategy of sessions that name none.
     pub(crate) assignment_strategy: AssignmentStrategy,
+    /// What the volume has to have free, in bytes.
+    pub(crate) reserve_bytes: u64,
     /// Largest body of a request, in bytes.
     pub(crate) body_bytes: usize,
     /// Reads wall time.
@@ -108,8 +110,8 @@ impl State {
         let badge = Badge::new(credentials, identity.clone());
         Arc::new(Self {
             ownership,
+            peers: Peers::new(badge.clone(), sessions.answers()).unwrap(),
             sessions,
-            peers: Peers::new(badge.clone()).unwrap(),
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),
@@ -119,6 +121,7 @@ impl State {
             joined: watch::channel(true).1,
             node: node.name,
             assignment_strategy: config.kafka.assignment_strategy,
+            reserve_bytes: config.cluster.reserve_bytes,
             body_bytes: config.limits.body_bytes,
             clock,
             http_metrics: HttpMetrics::register(&metrics).unwrap(),

@@ -10,7 +10,7 @@ use sluice_types::NodeName;
 use super::secret::Secret;
 use super::section::Section;
 use super::source::Env;
-use super::value::{HostPort, address, duration, host_port, list, text};
+use super::value::{HostPort, address, duration, host_port, list, size, text};
 
 /// Who this node is, and whom it works with. One peer, or none, is a cluster of one.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct Cluster {
     pub peers: Vec<HostPort>,
     /// Where the registry is kept.
     pub data_dir: Option<PathBuf>,
+    /// How much the volume has to have free, in bytes, for the node to be ready; never less than
+    /// the registry may soon need. Default 64 MiB.
+    pub reserve_bytes: u64,
     /// What nodes show each other; two are valid while one replaces the other.
     pub secrets: Vec<Secret>,
     /// How long a node may serve manually assigned sessions without a word from the leader, and how
@@ -68,6 +71,11 @@ impl Cluster {
             |value| list(value, host_port),
         );
         let data_dir = section.get("data_dir", "the path of a directory", text);
+        let reserve = section.get(
+            "reserve_bytes",
+            "a size from 1MiB to 1PiB, such as \"64MiB\"",
+            |value| size(value).filter(|bytes| (1 << 20..=1 << 50).contains(bytes)),
+        );
         let secrets = secrets(&mut section);
         let lease = positive(&mut section, "lease");
         let death_after = positive(&mut section, "death_after");
@@ -109,6 +117,7 @@ impl Cluster {
             advertise,
             peers,
             data_dir: data_dir.map(PathBuf::from),
+            reserve_bytes: reserve.unwrap_or(64 << 20),
             secrets,
             lease,
             death_after,

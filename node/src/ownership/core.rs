@@ -96,6 +96,7 @@ impl<H: Host> Core<H> {
         if !self.identity.may_open(&session.owner) {
             return Err(sluice_actors::Error::NoQuorum);
         }
+        let is_takeover = supervision.may_have_opened(session);
         if !supervision.take(session, Instant::now()) {
             return Ok(None);
         }
@@ -105,6 +106,7 @@ impl<H: Host> Core<H> {
             spec: session.spec.clone(),
             record: record(session),
             created_at: session.created_at,
+            is_takeover,
         });
         drop(supervision);
         self.turn();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_actors::{Assignment, Deadline};
+use sluice_raft::placement::NoPlace;
 use sluice_raft::{Command, Creation, Outcome, SessionView};
 use sluice_types::{Claim, ConsumerId, CreationStamp, NodeId, SessionSpec, TopicName};
 use tokio::time::Instant;
@@ -196,10 +197,11 @@ impl<H: Host> Call<H> {
             return Ok(());
         }
         let is_ready = |node: &NodeId| self.hop.avoided().all(|avoided| avoided != node);
-        let chosen = self.core.registry.place(is_ready);
-        // Where no node is known, or all are full, this one says what there is to say.
-        let Some(node) = chosen.ok().filter(|chosen| !self.core.identity.is(chosen)) else {
-            return Ok(());
+        let node = match self.core.registry.place(is_ready) {
+            Ok(node) if !self.core.identity.is(&node) => node,
+            // Where no node is known, this one says what there is to say.
+            Ok(_) | Err(NoPlace::NoNode) => return Ok(()),
+            Err(NoPlace::Full) => return Err(self.full().into()),
         };
         match self.hop.way_to(&node, &self.core.registry) {
             Some(address) => Err(Error::Elsewhere(Owner {
@@ -209,6 +211,14 @@ impl<H: Host> Call<H> {
             })),
             None => Ok(()),
         }
+    }
+
+    /// What is said when no node has room.
+    fn full(&self) -> sluice_actors::Error {
+        let name = self.core.identity.name();
+        let own = self.core.registry.node(&name);
+        let limit = own.map_or(0, |own| usize::try_from(own.capacity).unwrap_or(usize::MAX));
+        sluice_actors::Error::TooManySessions { limit }
     }
 
     /// Waits for the copy of the registry here to show another place for the session, once the

@@ -1,23 +1,28 @@
 //! Requests to other nodes.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
+use sluice_actors::{AnswerBudget, HeldBytes};
 use sluice_raft::NodeAddress;
 use sluice_types::{Epoch, NodeId};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::{ANSWER, Badge, EPOCH, SAY_EVERY, SILENCE, Word};
+use super::{ANSWER, Badge, EPOCH, ROOM, SAY_EVERY, SILENCE, Word};
 use crate::ownership::Owner;
 
 /// How long a connection to another node may take to open. A node that runs answers in a
 /// thousandth of that.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long an answer stays with its owner because there is no room for it here: less than the
+/// owner waits for its taker, [`SILENCE`].
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
 /// How long before another try to say what became of an answer.
 const SAY_AGAIN: Duration = Duration::from_millis(200);
 
@@ -26,6 +31,7 @@ const SAY_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) struct Peers {
     http: reqwest::Client,
     badge: Badge,
+    answers: AnswerBudget,
 }
 
 /// A request to be sent on.
@@ -36,6 +42,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) path: &'a str,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether no more than one record is asked for, which there is room for always.
+    pub(crate) is_sparing: bool,
     /// No answer is awaited beyond this.
     pub(crate) until: Instant,
 }
@@ -49,7 +57,7 @@ pub(crate) enum Answered {
         headers: HeaderMap,
         body: Bytes,
         /// To be told when the client has the answer.
-        fate: Option<RemoteFate>,
+        fate: Option<Box<RemoteFate>>,
     },
     /// The session is not there.
     Misdirected {
@@ -70,6 +78,9 @@ pub(crate) enum PeerError {
     /// The time was up.
     #[error("did not answer in time")]
     TimedOut,
+    /// There was no room for the answer for too long: it stays with the other node.
+    #[error("answered more than there is room for")]
+    NoRoom,
     /// The node does not take this one for a member of its cluster.
     #[error("refuses this node")]
     Refused,
@@ -87,14 +98,15 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 impl Peers {
-    /// Requests that show this badge.
+    /// Requests that show this badge, and whose answers are counted in this budget.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub(crate) fn new(badge: Badge) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(badge: Badge, answers: AnswerBudget) -> Result<Self, reqwest::Error> {
         Ok(Self {
             http: client()?,
             badge,
+            answers,
         })
     }
 
@@ -122,10 +134,21 @@ impl Peers {
         for (name, value) in badge.iter().chain(&request.headers) {
             sending = sending.header(name.as_str(), value.as_bytes());
         }
+        let room = match request.is_sparing {
+            true => NonZeroU64::MIN,
+            false => self.answers.room(),
+        };
+        sending = sending.header(ROOM.as_str(), room.get());
         let response = sending.body(request.body).send().await.map_err(failed)?;
         let status = StatusCode::from_u16(response.status().as_u16())
             .map_err(|_| PeerError::Lost("no status".to_owned()))?;
         let headers = actix_headers(response.headers());
+        // From here on the owner is told that its answer is on its way.
+        let mut fate = self.fate(owner, &headers);
+        if let Some(fate) = &mut fate {
+            let bytes = response.content_length().unwrap_or(0);
+            fate.held = Some(self.hold(bytes, room).await?);
+        }
         let body = response.bytes().await.map_err(failed)?;
         match status {
             StatusCode::MISDIRECTED_REQUEST => Ok(Answered::Misdirected {
@@ -133,17 +156,31 @@ impl Peers {
             }),
             StatusCode::UNAUTHORIZED => Err(PeerError::Refused),
             _ => Ok(Answered::Reply {
-                fate: self.fate(owner, &headers),
                 status,
                 headers,
                 body,
+                fate,
             }),
         }
     }
 
-    fn fate(&self, owner: &Owner, headers: &HeaderMap) -> Option<RemoteFate> {
+    /// Makes room for an answer with records before it is taken.
+    ///
+    /// One of which more was asked for than there is room for by now waits at its owner. One of
+    /// which least was asked for does not: it is a single record, without which a session whose
+    /// records are large would stand still.
+    async fn hold(&self, bytes: u64, asked: NonZeroU64) -> Result<HeldBytes, PeerError> {
+        if asked == NonZeroU64::MIN {
+            return Ok(self.answers.hold(bytes));
+        }
+        let admitted = timeout(ROOM_WITHIN, self.answers.admit(bytes)).await;
+        admitted.map_err(|_| PeerError::NoRoom)
+    }
+
+    fn fate(&self, owner: &Owner, headers: &HeaderMap) -> Option<Box<RemoteFate>> {
         let token = headers.get(ANSWER)?.to_str().ok()?.parse().ok()?;
-        Some(RemoteFate::new(self.clone(), owner, token))
+        let fate = RemoteFate::new(self.clone(), owner, token);
+        Some(Box::new(fate))
     }
 
     /// Says once what becomes of an answer.
@@ -198,6 +235,8 @@ pub(crate) struct RemoteFate {
     token: Uuid,
     progress: JoinHandle<()>,
     word: Word,
+    /// What the answer takes of the budget of those on their way.
+    held: Option<HeldBytes>,
 }
 
 impl RemoteFate {
@@ -220,6 +259,7 @@ impl RemoteFate {
             token,
             progress,
             word: Word::Lost,
+            held: None,
         }
     }
 

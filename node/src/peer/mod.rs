@@ -28,6 +28,8 @@ use actix_web::http::header::HeaderName;
 pub(crate) const ELAPSED: HeaderName = HeaderName::from_static("sluice-elapsed-ms");
 /// The id of a session to be, where the client left it to Sluice.
 pub(crate) const NEW_ID: HeaderName = HeaderName::from_static("sluice-consumer-id");
+/// How many bytes of records the entry node takes now.
+pub(crate) const ROOM: HeaderName = HeaderName::from_static("sluice-room");
 /// Names an answer whose fate the owner waits to be told.
 pub(crate) const ANSWER: HeaderName = HeaderName::from_static("sluice-answer");
 /// The code of an error, for the entry node's metrics.

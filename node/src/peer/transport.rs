@@ -56,7 +56,7 @@ impl Transport for Frames {
             Err(error @ (PeerError::Unreachable(_) | PeerError::Refused)) => {
                 Err(TransportError::NotReached(error.to_string()))
             }
-            Err(error @ (PeerError::Lost(_) | PeerError::TimedOut)) => {
+            Err(error @ (PeerError::Lost(_) | PeerError::TimedOut | PeerError::NoRoom)) => {
                 Err(TransportError::NoAnswer(error.to_string()))
             }
         }

@@ -18,6 +18,9 @@ const POLL: Duration = Duration::from_secs(5);
 /// What anything else may take.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// What this client lets commits and seeks take.
+const WRITE: Duration = Duration::from_secs(8);
+
 /// How long after a deadline a client gives up.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -185,7 +188,7 @@ impl Member {
         }
         let path = format!("/api/consumers/{}/commit", self.id);
         let began = self.oracle.now();
-        let answer = self.ask("commit", Method::POST, &path, body, LONGEST).await;
+        let answer = self.ask("commit", Method::POST, &path, body, WRITE).await;
         let (sure, offsets) = match answer {
             Some(answer) if answer.status == 200 => {
                 (true, session::offsets_of(&answer, &self.topic))
@@ -219,7 +222,7 @@ impl Member {
         let body = json!({"topic": self.topic, "partition": partition, "offset": offset});
         let path = format!("/api/consumers/{}/seek", self.id);
         let began = self.oracle.now();
-        let answer = self.ask("seek", Method::POST, &path, body, LONGEST).await;
+        let answer = self.ask("seek", Method::POST, &path, body, WRITE).await;
         let sure = answer.is_some_and(|answer| answer.status == 200);
         let offsets = [(partition, offset)].into();
         self.tell(began, What::Sought { offsets, sure });
@@ -258,7 +261,8 @@ impl Member {
         deadline: Duration,
     ) -> Option<Answer> {
         let (node, client) = self.doors.next();
-        let mut request = client.request(method, path).timeout(deadline + PATIENCE);
+        let request = client.request(method, path).timeout(deadline + PATIENCE);
+        let mut request = request.header("x-request-timeout-ms", deadline.as_millis().to_string());
         if !body.is_null() {
             request = request.json(&body);
         }

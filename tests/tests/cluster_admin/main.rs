@@ -1,7 +1,8 @@
-//! What operators see of a cluster, and do to it.
+//! What operators see of a cluster, set for it, and do to it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod budget;
 mod nodes;
 mod recovery;
 mod status;

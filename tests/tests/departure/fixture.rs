@@ -199,6 +199,7 @@ impl Fixture {
             spec: self.spec.clone(),
             record: held.record.clone(),
             created_at: Timestamp::from_millis(0),
+            is_takeover: false,
         };
         node.sessions.open(opening).unwrap()
     }

@@ -65,10 +65,12 @@ impl Pair {
         };
         eventually(DEADLINE, "the second session has all partitions", has_all).await;
         cluster.network().heal();
-        cluster.ready(self.owner).await;
         let formerly = cluster.client(self.owner);
-        let gone = formerly.get(&self.first).await;
-        gone.expect_problem(404, "consumer_not_found");
+        eventually(DEADLINE, "the former owner learns it", async || {
+            let seen = formerly.get(&self.first).await.status();
+            (seen == Some(404)).then_some(()).ok_or(seen)
+        })
+        .await;
         // librdkafka joins again by itself for a moment, with a member of a deleted session.
         eventually(DEADLINE, "the second session is alone", async || {
             let members = kafka.members(&self.group).await.unwrap();

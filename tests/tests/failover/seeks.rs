@@ -186,12 +186,12 @@ async fn partitions_that_were_added_before_the_owner_was_lost_are_read_from_thei
         let options = json!({"auto_offset_reset": reset});
         let session = Sought::subscribe(&cluster, kafka, 2, options).await;
         kafka.add_partitions(&session.topic, 4).await.unwrap();
+        // The producer of before does not know of them yet.
+        let anew = Kafka::connect(kafka.bootstrap()).await.unwrap();
         for partition in [2, 3] {
             let record = |n: i32| Record::value(n.to_string()).partition(partition);
-            kafka
-                .produce(&session.topic, (0..10).map(record))
-                .await
-                .unwrap();
+            let written = anew.produce(&session.topic, (0..10).map(record)).await;
+            written.unwrap();
         }
         let lost = session.lose_owner().await;
         let mut came = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde_json::json;
-use sluice_tests::{Kafka, Node, eventually, unique};
+use sluice_tests::{Cluster, Kafka, Node, eventually, unique};
 
 use crate::{DEADLINE, subscribe, topic};
 
@@ -186,5 +186,80 @@ async fn errors_are_counted_by_code_and_never_by_path() {
     ] {
         let name = format!("sluice_http_requests_total{{{labels}}}");
         assert_eq!(seen.value(&name), expected, "{name} in {:?}", seen.samples);
+    }
+}
+
+/// What a node of a cluster tells of that, besides what every node tells.
+const OF_A_CLUSTER: [&str; 17] = [
+    "sluice_raft_term",
+    "sluice_raft_is_leader",
+    "sluice_raft_has_leader",
+    "sluice_raft_last_log_index",
+    "sluice_raft_applied_index",
+    "sluice_raft_snapshot_index",
+    "sluice_raft_members",
+    "sluice_raft_quorum_age_seconds",
+    "sluice_raft_leader_changes_total",
+    "sluice_raft_snapshots_total",
+    "sluice_raft_proposals_failed_total",
+    "sluice_cluster_nodes",
+    "sluice_cluster_lease_remaining_seconds",
+    "sluice_cluster_deaths_total",
+    "sluice_cluster_failover_seconds",
+    "sluice_cluster_sessions_moved_total",
+    "sluice_registry_sessions",
+];
+
+#[tokio::test]
+async fn every_node_tells_how_its_cluster_is() {
+    let cluster = Cluster::builder("127.0.0.1:1").start().await;
+    let leader = cluster.leader().await;
+    for (number, node) in cluster.nodes().iter().enumerate() {
+        let seen = eventually(DEADLINE, "all three decide, under leases", async || {
+            let seen = metrics(node).await;
+            let is_so = [
+                ("sluice_raft_members{role=\"leader\"}", 1.0),
+                ("sluice_raft_members{role=\"voter\"}", 2.0),
+                ("sluice_cluster_nodes{state=\"alive\"}", 3.0),
+                ("sluice_raft_has_leader", 1.0),
+            ];
+            let leased = seen.value("sluice_cluster_lease_remaining_seconds") > 0.0;
+            let is_so = is_so.iter().all(|(name, value)| seen.value(name) == *value);
+            (leased && is_so)
+                .then_some(seen.samples.clone())
+                .ok_or(seen)
+        })
+        .await;
+        let described = metrics(node).await;
+        for name in OF_A_CLUSTER {
+            let (helps, types) = (&described.helps, &described.types);
+            assert!(helps.contains(name) && types.contains_key(name), "{name}");
+        }
+        let leads = if number == leader { 1.0 } else { 0.0 };
+        assert_eq!(seen["sluice_raft_is_leader"], leads);
+        assert!(seen["sluice_raft_term"] >= 1.0);
+        assert!(seen["sluice_raft_applied_index"] >= 1.0);
+    }
+    // They are read anew each time.
+    let (dead, witness) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.kill(dead).await;
+    for (number, deaths) in [(leader, 1.0), (witness, 0.0)] {
+        eventually(DEADLINE, "the death is told", async || {
+            let seen = metrics(cluster.node(number)).await;
+            let is_so = seen.value("sluice_cluster_nodes{state=\"dead\"}") == 1.0
+                && seen.value("sluice_cluster_nodes{state=\"alive\"}") == 2.0
+                && seen.value("sluice_cluster_deaths_total") == deaths;
+            is_so.then_some(()).ok_or(seen)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_without_a_volume_tells_nothing_of_a_cluster() {
+    let node = Node::builder().bootstrap("127.0.0.1:1").start().await;
+    let seen = metrics(&node).await;
+    for name in OF_A_CLUSTER {
+        assert!(!seen.helps.contains(name), "{name}");
     }
 }

@@ -60,3 +60,28 @@ async fn a_stopped_node_ends_in_order() {
     let refused = client.call(Method::GET, "/livez", ()).await;
     assert!(refused.into_result().is_err());
 }
+
+#[tokio::test]
+async fn a_node_whose_volume_is_nearly_full_is_not_ready_and_serves_all_the_same() {
+    let kafka = Kafka::shared().await;
+    // More than any volume has free.
+    let node = Node::builder()
+        .kafka(kafka)
+        .env("SLUICE_CLUSTER__DATA_DIR", "registry")
+        .env("SLUICE_CLUSTER__RESERVE_BYTES", "1PiB")
+        .start()
+        .await;
+    let client = node.client();
+    let refused = eventually(DEADLINE, "the node has joined its cluster", async || {
+        let ready = client.call(Method::GET, "/readyz", ()).await;
+        (ready.code() != Some("no_quorum")).then_some(ready)
+    })
+    .await;
+    let problem = refused.expect_problem(503, "volume_nearly_full");
+    assert_eq!(problem["needed_bytes"], 1_u64 << 50);
+    assert!(problem["free_bytes"].as_u64() < Some(1 << 50));
+    client
+        .position("unknown")
+        .await
+        .expect_problem(404, "consumer_not_found");
+}

@@ -71,6 +71,8 @@ pub enum Code {
     OwnerUnavailable,
     /// The group rebalances.
     RebalanceInProgress,
+    /// The volume of the registry is nearly full.
+    VolumeNearlyFull,
     /// The node is stopping.
     ShuttingDown,
     /// No answer came within the deadline; nothing has changed.
@@ -108,7 +110,7 @@ pub enum Origin {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
@@ -141,6 +143,7 @@ impl Code {
         Self::KafkaUnavailable,
         Self::OwnerUnavailable,
         Self::RebalanceInProgress,
+        Self::VolumeNearlyFull,
         Self::ShuttingDown,
         Self::KafkaTimeout,
         Self::OutcomeUnknown,
@@ -245,6 +248,13 @@ impl Code {
                 "The group is rebalancing",
                 1,
                 Kafka,
+            ),
+            Self::VolumeNearlyFull => (
+                "volume_nearly_full",
+                503,
+                "The volume is nearly full",
+                5,
+                Node,
             ),
             Self::ShuttingDown => ("shutting_down", 503, "The node is shutting down", 1, Node),
             Self::KafkaTimeout => ("kafka_timeout", 504, "No answer in time", 0, Kafka),

@@ -24,6 +24,9 @@ pub enum Error {
         /// Most sessions of this node.
         limit: usize,
     },
+    /// Requests to write hold all the bytes that they may; nothing of this one was sent.
+    #[error("the producers' queue is full")]
+    QueueFull,
     /// A newer poll of the session took over.
     #[error("a newer poll of this session took over")]
     Superseded,

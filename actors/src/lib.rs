@@ -1,8 +1,9 @@
-//! Consumer sessions: supervised actors, each owning its Kafka handle, its timer and its one poll.
+//! Consumer sessions: supervised actors, each owning its Kafka handle, its timer and its one poll;
+//! and the producers, one a codec, that all requests to write share.
 //!
 //! A node holds a [`Sessions`] and through it opens sessions and finds [`SessionHandle`]s. What a
-//! session may do is decided elsewhere: the node implements [`Authority`] over its registry. The
-//! crate knows nothing of HTTP, of the registry's replication or of other nodes.
+//! session may do is decided elsewhere: the node implements [`Authority`] over its registry. It writes
+//! through [`Producers`]. The crate knows nothing of HTTP, of the registry's replication or of other nodes.
 
 mod answers;
 mod authority;
@@ -15,6 +16,7 @@ mod handle;
 mod kafka;
 mod lag;
 mod metrics;
+mod producer;
 mod request;
 mod session;
 mod sessions;
@@ -27,6 +29,10 @@ pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use handle::{AnswerFate, Ended, Opening, SessionEvent, SessionHandle};
 pub use kafka::check_property;
+pub use producer::{
+    Budget, Charge, Compression, Delivery, Full, HeadersFault, Outcome, Outgoing, ProducerConfig,
+    Producers, Production, RecordError, Written, read_headers,
+};
 pub use request::{
     Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
     SeekTarget, Snapshot, SnapshotState, Sought,

@@ -178,6 +178,11 @@ impl Sessions {
         })
     }
 
+    /// What the sessions share, for what shares it with them.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.env
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<ConsumerId, SessionHandle>> {
         self.0
             .running

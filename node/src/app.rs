@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as ActixApp, HttpServer, web};
-use sluice_actors::{Deadline, Sessions};
+use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
 use sluice_raft::NodeAddress;
 use sluice_raft::guard::Gauges;
 use sluice_raft::guard::{Guard, NodeChangeError};
@@ -25,6 +25,7 @@ use crate::metrics::HttpMetrics;
 use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
 use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
+use crate::receipts::Ledger;
 use crate::sight::Sight;
 use crate::threads;
 
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The address that other nodes are to reach this one at is none.
     #[error("other nodes cannot be told where this one is")]
     Advertise(#[source] sluice_raft::InvalidAddress),
+    /// The producers' part did not start, because of librdkafka properties for instance.
+    #[error("producers cannot start")]
+    Producers(#[source] sluice_actors::Error),
     /// The sessions' part did not start, because of a librdkafka property for instance.
     #[error("sessions cannot start")]
     Sessions(#[source] sluice_actors::Error),
@@ -113,6 +117,7 @@ pub struct Running {
     pub sessions: Sessions,
     /// The sessions of the cluster.
     pub ownership: Ownership,
+    producers: Producers,
     seat: Seat,
     watching: JoinHandle<()>,
     draining: Draining,
@@ -183,6 +188,8 @@ impl App {
         )
         .map_err(StartError::Sessions)?;
         let peers = Peers::new(badge.clone(), sessions.answers()).map_err(StartError::Peers)?;
+        let producers = Producers::start(&sessions, producer_config(&config), &metrics)
+            .map_err(StartError::Producers)?;
         let ownership = Ownership::start(
             identity.clone(),
             registry,
@@ -197,6 +204,8 @@ impl App {
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            producers: producers.clone(),
+            ledger: Ledger::new(config.limits.async_result_bytes),
             peers,
             badge,
             membership: seat.membership(),
@@ -209,6 +218,7 @@ impl App {
             assignment_strategy: config.kafka.assignment_strategy,
             reserve_bytes: config.cluster.reserve_bytes,
             body_bytes: config.limits.body_bytes,
+            produce_records: config.limits.produce_records,
             clock: Arc::clone(&options.clock),
             http_metrics,
             metrics,
@@ -259,6 +269,7 @@ impl App {
             internal: internal_address,
             sessions,
             ownership,
+            producers,
             seat,
             watching,
             draining,
@@ -275,7 +286,8 @@ impl Running {
     ///   sessions handed over -> no voter any more, no leader -+
     ///   |<----- drain.linger: requests are taken and sent on ->|
     ///                        sessions left end, or stay with their positions
-    ///                        client and admin port close -> internal port -> volume
+    ///                        client and admin port close -> internal port
+    ///                        -> records that were taken are written -> volume
     /// ```
     /// A node that no other can take anything from does not linger.
     pub async fn shutdown(self) {
@@ -311,6 +323,14 @@ impl Running {
             if timeout_at(all.instant(), closed).await.is_err() {
                 tracing::warn!("not all connections closed before the drain timeout");
             }
+        }
+        // Nothing comes any more; what was taken is on its way already.
+        let unwritten = self.producers.flush(all).await;
+        if unwritten > 0 {
+            tracing::warn!(
+                records = unwritten,
+                "kafka has not acknowledged all records"
+            );
         }
         self.watching.abort();
         self.seat.leave().await;
@@ -351,6 +371,14 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
         close_timeout: CLOSE_HANDLE,
         max_metric_groups: config.metrics.max_groups,
         embedded_broker: options.embedded_broker,
+    }
+}
+
+pub(crate) fn producer_config(config: &Config) -> ProducerConfig {
+    ProducerConfig {
+        properties: config.kafka.producer.0.clone(),
+        buffer_bytes: config.limits.produce_buffer_bytes,
+        record_bytes: config.limits.record_bytes,
     }
 }
 

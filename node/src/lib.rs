@@ -17,6 +17,7 @@ mod metrics;
 mod nodes;
 pub mod ownership;
 mod peer;
+mod receipts;
 mod recover;
 pub mod shutdown;
 mod sight;

@@ -80,15 +80,24 @@ impl RegistryHandle {
         self.shared.replica.lookup(id)
     }
 
+    /// Waits until this node knows all that the registry held when this was called.
+    ///
+    /// # Errors
+    /// [`Error::NoQuorum`].
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        self.check_quorum()?;
+        match &self.shared.asking {
+            Some(asking) => asking.catch_up().await,
+            None => Ok(()),
+        }
+    }
+
     /// The session as it is at some time between call and answer.
     ///
     /// # Errors
     /// [`Error::NoQuorum`].
     pub async fn lookup_linearizable(&self, id: &ConsumerId) -> Result<Option<SessionView>, Error> {
-        self.check_quorum()?;
-        if let Some(asking) = &self.shared.asking {
-            asking.catch_up().await?;
-        }
+        self.catch_up().await?;
         Ok(self.lookup(id))
     }
 

@@ -73,6 +73,11 @@ impl Incarnation {
         Self(Uuid::new_v4().as_u64_pair().0)
     }
 
+    /// The incarnation with this number.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
         self.0

@@ -1,8 +1,10 @@
 //! The only file with `unsafe`: what librdkafka offers and rdkafka does not pass on.
 //!
-//! Four things: records without what rdkafka adds to each, and headers whose names are not UTF-8
+//! Five things: records without what rdkafka adds to each, and headers whose names are not UTF-8
 //! (rdkafka panics on them); the group's member id and generation; and commits whose outcome comes
-//! back on a queue of their own, per partition, so that it never waits behind unread records.
+//! back on a queue of their own, per partition, so that it never waits behind unread records; and
+//! whether a record that was not acknowledged may have been written. Long, because there is to be
+//! no second file of this kind.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
@@ -13,6 +15,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::told::{CommitOutcome, ListedOffset, Polled};
@@ -397,4 +400,22 @@ pub(crate) fn cached_watermarks<C: ConsumerContext>(
         )
     };
     (code(got).is_none() && low >= 0 && high >= 0).then_some((low, high))
+}
+
+/// Whether Kafka may have a record that it did not acknowledge.
+pub(crate) fn is_perhaps_written(message: &BorrowedMessage<'_>) -> bool {
+    // SAFETY: the message lives through the call.
+    let status = unsafe { sys::rd_kafka_message_status(message.ptr()) };
+    !matches!(
+        status,
+        sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+    )
+}
+
+/// Does to a producer what a sequence of its records that Kafka does not know would do.
+#[cfg(test)]
+pub(crate) fn raise_fatal_error<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>) {
+    let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: client and text live through the call, which copies the text.
+    unsafe { sys::rd_kafka_test_fatal_error(client.native_ptr(), code, c"for a test".as_ptr()) };
 }

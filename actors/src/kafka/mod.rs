@@ -1,4 +1,5 @@
-//! The Kafka side of a session: one consumer handle, its callbacks, and where it is closed.
+//! The Kafka side of a session: one consumer handle, its callbacks, and where it is closed; and
+//! what producers need of librdkafka beside rdkafka.
 
 mod client_config;
 mod closer;
@@ -16,8 +17,10 @@ pub(crate) use client_config::{HandleKind, base_config, consumer_config};
 pub(crate) use closer::Closer;
 pub(crate) use cluster::Cluster;
 pub(crate) use context::{Context, KafkaEvent};
-pub(crate) use failure::{code_failure, failure};
-pub(crate) use ffi::Message;
+pub(crate) use failure::{code_failure, failure, log};
+#[cfg(test)]
+pub(crate) use ffi::raise_fatal_error;
+pub(crate) use ffi::{Message, is_perhaps_written};
 pub(crate) use handle::{CommittedOffset, Handle, Taken};
 pub(crate) use logs::LogBounds;
 pub(crate) use told::{CommitOutcome, ListedOffset};

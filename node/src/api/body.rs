@@ -29,19 +29,22 @@ pub(super) fn json(body: &[u8], headers: &HeaderMap) -> Result<Option<Value>, Pr
 
 /// Parses a body.
 pub(super) fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let told = error.to_string();
-        let reason = told
-            .rsplit_once(" at line ")
-            .map_or(told.as_str(), |(what, _)| what);
-        Problem::new(
-            Code::MalformedJson,
-            format!("The body is not JSON: {reason} at line {line}, column {column}."),
-        )
-        .with("line", line)
-        .with("column", column)
-    })
+    serde_json::from_slice(body).map_err(|error| malformed(&error))
+}
+
+/// What is told of a body that does not parse.
+pub(super) fn malformed(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let told = error.to_string();
+    let reason = told
+        .rsplit_once(" at line ")
+        .map_or(told.as_str(), |(what, _)| what);
+    Problem::new(
+        Code::MalformedJson,
+        format!("The body is not JSON: {reason} at line {line}, column {column}."),
+    )
+    .with("line", line)
+    .with("column", column)
 }
 
 /// Reads a body whole.
@@ -52,6 +55,19 @@ pub(super) async fn read(
     payload: &mut Payload,
     headers: &HeaderMap,
     limit: usize,
+) -> Result<Bytes, Problem> {
+    read_metered(payload, headers, limit, |_| Ok(())).await
+}
+
+/// As [`read`], asking before each part of so many bytes is kept.
+///
+/// # Errors
+/// As [`read`], and what `keep` says.
+pub(super) async fn read_metered(
+    payload: &mut Payload,
+    headers: &HeaderMap,
+    limit: usize,
+    mut keep: impl FnMut(usize) -> Result<(), Problem>,
 ) -> Result<Bytes, Problem> {
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -68,10 +84,18 @@ pub(super) async fn read(
             discard(payload, limit).await;
             return Err(too_large(limit));
         }
+        if let Err(problem) = keep(chunk.len()) {
+            drop((first, all));
+            discard(payload, limit).await;
+            return Err(problem);
+        }
         match first.take() {
             None if all.is_empty() => first = Some(chunk),
             None => all.extend_from_slice(&chunk),
             Some(start) => {
+                // As far as it was announced; the memory is used only when it is written to.
+                let whole = announced.and_then(|length| usize::try_from(length).ok());
+                all.reserve(whole.unwrap_or(start.len() + chunk.len()));
                 all.extend_from_slice(&start);
                 all.extend_from_slice(&chunk);
             }
@@ -112,7 +136,7 @@ fn broken(error: &PayloadError) -> Problem {
 }
 
 /// Refuses what is declared as anything else than plain JSON.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let declared = headers.get(CONTENT_TYPE).map(|value| {
         let text = String::from_utf8_lossy(value.as_bytes());
         text.split(';')

@@ -13,13 +13,13 @@ use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde_json::Value;
-use sluice_actors::Deadline;
-use sluice_types::{ConsumerId, NodeId};
+use sluice_actors::{Budget as BytesBudget, Charge, Deadline, Error as KafkaError};
+use sluice_types::{ConsumerId, NodeId, TopicName};
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use super::body::{json, read};
-use super::error::{Code, Problem, timed_out};
+use super::body::{check_type, json, read, read_metered};
+use super::error::{Code, Problem, queue_full, timed_out};
 use super::openapi::Port;
 use super::request::{Faults, Query};
 use super::state::State;
@@ -117,6 +117,21 @@ impl Call {
             .map_err(|_| Problem::from(ownership::Error::ConsumerNotFound))?;
         Span::current().record("consumer_id", id.as_str());
         Ok(id)
+    }
+
+    /// The topic that the path names.
+    ///
+    /// # Errors
+    /// 404: what is no name is no topic either.
+    pub(super) fn topic(&self) -> Result<TopicName, Problem> {
+        let name = self.path("topic");
+        name.parse().map_err(|_| {
+            let mut missing = Problem::from(KafkaError::TopicNotFound(Vec::new()));
+            missing
+                .extras
+                .insert("topics".to_owned(), vec![name].into());
+            missing
+        })
     }
 
     /// The id of a session that the client has not named: the same however often it is asked, on
@@ -235,12 +250,7 @@ impl Call {
             let read = read(&mut payload, headers, self.state.body_bytes);
             let body = timeout_at(self.budget().end, read)
                 .await
-                .unwrap_or_else(|_| {
-                    Err(Problem::new(
-                        Code::RequestTimeout,
-                        "The body did not arrive within the request's deadline; send it faster.",
-                    ))
-                })?;
+                .unwrap_or_else(|_| Err(too_slow()))?;
             // Empty until now: the payload was taken only once.
             let _ = self.kept.body.set(body);
         }
@@ -253,6 +263,28 @@ impl Call {
             Some(body) => Ok(Some(body)),
             None => super::body::parse(b"").map(Some),
         }
+    }
+
+    /// The body as it came, not kept for another try; what it takes of the budget is free again
+    /// when the charge is dropped.
+    pub(super) async fn metered_body(
+        &self,
+        budget: &BytesBudget,
+    ) -> Result<(Bytes, Charge), Problem> {
+        let headers = self.http.headers();
+        let mut charge = budget.charge();
+        let Some(mut payload) = self.kept.payload.take() else {
+            return Ok((Bytes::new(), charge));
+        };
+        let keep = |bytes: usize| charge.grow(bytes as u64).map_err(|_| queue_full());
+        let read = read_metered(&mut payload, headers, self.state.body_bytes, keep);
+        let body = timeout_at(self.budget().end, read)
+            .await
+            .unwrap_or_else(|_| Err(too_slow()))?;
+        if !body.is_empty() {
+            check_type(headers)?;
+        }
+        Ok((body, charge))
     }
 
     /// The time for a request that changes nothing.
@@ -330,6 +362,13 @@ impl Budget {
             Err(_) => Err((self.on_timeout)().into()),
         }
     }
+}
+
+fn too_slow() -> Problem {
+    Problem::new(
+        Code::RequestTimeout,
+        "The body did not arrive within the request's deadline; send it faster.",
+    )
 }
 
 /// How much of its time a request had used up when another node sent it on.

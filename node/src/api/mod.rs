@@ -4,7 +4,7 @@
 //! connection -> service.rs   request id, span, method, Accept, panics, metrics
 //!            -> forwarding.rs                here, or one hop to the session's owner
 //!            -> request/     raw -> typed, every fault at once
-//!            -> consumers.rs health.rs admin.rs cluster.rs docs.rs   the handlers
+//!            -> consumers.rs produce.rs health.rs admin.rs cluster.rs docs.rs   the handlers
 //!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
 //! ```
 //! The routes are the tables in this file; `openapi.rs` describes the same ones, and a test holds
@@ -24,6 +24,7 @@ mod handover;
 mod health;
 mod openapi;
 mod peers;
+mod produce;
 mod reply;
 mod request;
 mod schema;
@@ -68,7 +69,7 @@ struct Route {
 }
 
 /// What clients use.
-static CLIENT: [Route; 9] = [
+static CLIENT: [Route; 11] = [
     Route {
         method: Method::POST,
         path: "/api/consumers/subscribe",
@@ -234,6 +235,42 @@ static CLIENT: [Route; 9] = [
             Code::OutcomeUnknown,
         ],
         run: |call| Box::pin(consumers::delete(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/topics/{topic}/produce",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::SchemaRegistryNotConfigured,
+            Code::KafkaAccessDenied,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::RecordTooLarge,
+            Code::InvalidRecord,
+            Code::InvalidBase64,
+            Code::QueueFull,
+            Code::KafkaUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(produce::produce(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/produce/status/{requestId}",
+        produces: Produces::Json,
+        errors: &[
+            Code::RequestNotFound,
+            Code::NoQuorum,
+            Code::OwnerUnavailable,
+            Code::KafkaTimeout,
+        ],
+        run: |call| Box::pin(produce::status(call)),
     },
 ];
 

@@ -16,7 +16,7 @@ use utoipa::openapi::{
 
 use super::call::TIMEOUT_HEADER;
 use super::error::{Code, Problem};
-use super::{Route, admin, cluster, consumers, docs, health, routes, schema};
+use super::{Route, admin, cluster, consumers, docs, health, produce, routes, schema};
 
 /// One of the ports of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,14 @@ pub enum Port {
         consumers::assign,
         consumers::describe,
         consumers::delete,
+        produce::produce,
+        produce::status,
         health::livez,
         health::readyz,
         docs::openapi,
         docs::page,
     ),
-    components(schemas(schema::Problem))
+    components(schemas(schema::Problem, schema::ProduceFormat, schema::Compression))
 )]
 struct ClientApi;
 
@@ -182,6 +184,7 @@ fn example(code: Code) -> serde_json::Value {
         ),
         Code::BodyTooLarge => problem.with("limit", 16_777_216),
         Code::TopicNotFound => problem.with("topics", json!(["orders"])),
+        Code::RecordTooLarge => problem.with("limit", 1_048_576),
         Code::PartitionNotFound | Code::PartitionNotAssigned | Code::NoCommittedOffset => {
             problem.with("partitions", json!({"orders": [7]}))
         }
@@ -247,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::api::request::subscribe::Subscribe;
-    use crate::api::request::{Faults, assign, commit, poll, seek};
+    use crate::api::request::{Faults, Query, assign, commit, poll, produce, seek};
 
     /// What the description leaves out: the parts of the page at `/docs`.
     const UNDOCUMENTED: &str = "/docs/{file:.*}";
@@ -341,6 +344,11 @@ mod tests {
         });
         check("SeekRequest", &|body| {
             seek::parse(Some(body), Faults::default()).map(drop)
+        });
+        check("ProduceRequest", &|body| {
+            let options = produce::Options::parse(Query::default(), &mut Faults::default());
+            let body = serde_json::to_vec(&body).unwrap().into();
+            produce::parse(&body, options, 10, Faults::default()).map(drop)
         });
         check("AssignRequest", &|body| {
             assign::parse(Some(body), Faults::default()).map(drop)

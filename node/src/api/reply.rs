@@ -73,6 +73,14 @@ impl Reply {
         Ok(Self::new(JSON, body))
     }
 
+    /// The same with 202: it is not done yet.
+    pub(super) fn accepted(document: &impl Serialize) -> Result<Self, Problem> {
+        Ok(Self {
+            status: StatusCode::ACCEPTED,
+            ..Self::json(document)?
+        })
+    }
+
     /// The answer of a poll.
     pub(super) fn answer(answer: Answer) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sluice_actors::Sessions;
+use sluice_actors::{Producers, Sessions};
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
 
@@ -13,6 +13,7 @@ use crate::metrics::HttpMetrics;
 use crate::nodes::Nodes;
 use crate::ownership::Ownership;
 use crate::peer::{Badge, Fates, Peers, Strangers};
+use crate::receipts::Ledger;
 
 /// What handlers work with; one for the process.
 pub(crate) struct State {
@@ -20,6 +21,10 @@ pub(crate) struct State {
     pub(crate) ownership: Ownership,
     /// The sessions that run here.
     pub(crate) sessions: Sessions,
+    /// What writes to Kafka.
+    pub(crate) producers: Producers,
+    /// What became of requests that were answered before that was known.
+    pub(crate) ledger: Ledger,
     /// The other nodes.
     pub(crate) peers: Peers,
     /// What this node shows them, and asks of them.
@@ -44,6 +49,8 @@ pub(crate) struct State {
     pub(crate) reserve_bytes: u64,
     /// Largest body of a request, in bytes.
     pub(crate) body_bytes: usize,
+    /// Most records of a request to write.
+    pub(crate) produce_records: usize,
     /// Reads wall time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts requests.
@@ -99,6 +106,8 @@ impl State {
             &metrics,
         )
         .unwrap();
+        let producers =
+            Producers::start(&sessions, crate::app::producer_config(&config), &metrics).unwrap();
         let ownership = Ownership::start(
             identity.clone(),
             registry.clone(),
@@ -112,6 +121,8 @@ impl State {
             ownership,
             peers: Peers::new(badge.clone(), sessions.answers()).unwrap(),
             sessions,
+            producers,
+            ledger: Ledger::new(config.limits.async_result_bytes),
             badge,
             fates: Fates::default(),
             strangers: Strangers::default(),
@@ -123,6 +134,7 @@ impl State {
             assignment_strategy: config.kafka.assignment_strategy,
             reserve_bytes: config.cluster.reserve_bytes,
             body_bytes: config.limits.body_bytes,
+            produce_records: config.limits.produce_records,
             clock,
             http_metrics: HttpMetrics::register(&metrics).unwrap(),
             metrics,

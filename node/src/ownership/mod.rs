@@ -25,6 +25,7 @@ mod locate;
 mod pending;
 mod plan;
 mod reconcile;
+mod runs;
 mod subscribe;
 mod supervision;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use authority::RegistryAuthority;
 pub use error::Error;
 pub use handover::Places;
 pub use hop::{Hop, Owner};
+pub use runs::Run;
 
 use crate::identity::Identity;
 

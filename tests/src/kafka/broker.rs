@@ -215,6 +215,11 @@ impl Broker {
         }
     }
 
+    /// Returns the folder of its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.file("data")
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.run.path().join(name)
     }

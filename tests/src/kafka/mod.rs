@@ -8,6 +8,7 @@
 //! kafka.rs     the brokers together, shared or own
 //! topics.rs    topics, partitions, where they end
 //! records.rs   writing and reading
+//! segments.rs  what brokers have on their disks
 //! groups.rs    what Kafka knows of consumer groups
 //! acl.rs       who may do what
 //! wire.rs      what librdkafka refuses to write
@@ -24,6 +25,7 @@ mod jars;
 )]
 mod kafka;
 mod records;
+mod segments;
 mod settings;
 mod topics;
 mod wire;

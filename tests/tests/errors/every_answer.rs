@@ -25,7 +25,9 @@ async fn get(client: &Client, path: &str, header: &str, value: &str) -> Answer {
 #[tokio::test]
 async fn a_path_refuses_other_methods_and_lists_its_own() {
     let node = node().await;
-    let client_paths: [(&str, &[&str]); 9] = [
+    let client_paths: [(&str, &[&str]); 11] = [
+        ("/api/topics/nowhere/produce", &["POST"]),
+        ("/api/produce/status/nothing", &["GET", "HEAD"]),
         (SUBSCRIBE, &["POST"]),
         ("/api/consumers/nobody/consume", &["POST"]),
         ("/api/consumers/nobody/commit", &["POST"]),

@@ -19,6 +19,8 @@ pub enum Code {
     TopicNotFound,
     /// Kafka does not have the partition.
     PartitionNotFound,
+    /// There is no request with this id, or none any more.
+    RequestNotFound,
     /// The cluster has no node of this name.
     NodeNotFound,
     /// The path is there, but not with this method.
@@ -47,6 +49,8 @@ pub enum Code {
     NodeAlone,
     /// The body is larger than this node takes.
     BodyTooLarge,
+    /// A record is larger than this node, or Kafka, takes.
+    RecordTooLarge,
     /// The body's type is not JSON.
     UnsupportedMediaType,
     /// Fields, parameters or headers are wrong; `errors` lists them all.
@@ -55,8 +59,14 @@ pub enum Code {
     NoCommittedOffset,
     /// Avro was asked for without a schema registry.
     SchemaRegistryNotConfigured,
+    /// A record is none, or not of the format asked for.
+    InvalidRecord,
+    /// What should be base64 is not.
+    InvalidBase64,
     /// The node runs as many sessions as it may.
     TooManySessions,
+    /// Requests to write hold as much as they may.
+    QueueFull,
     /// A fault of ours.
     Internal,
     /// The session failed while it served this request, and goes on.
@@ -110,13 +120,14 @@ pub enum Origin {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
         Self::ConsumerNotFound,
         Self::TopicNotFound,
         Self::PartitionNotFound,
+        Self::RequestNotFound,
         Self::NodeNotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -131,11 +142,15 @@ impl Code {
         Self::NodeNotDead,
         Self::NodeAlone,
         Self::BodyTooLarge,
+        Self::RecordTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidField,
         Self::NoCommittedOffset,
         Self::SchemaRegistryNotConfigured,
+        Self::InvalidRecord,
+        Self::InvalidBase64,
         Self::TooManySessions,
+        Self::QueueFull,
         Self::Internal,
         Self::SessionFailed,
         Self::UnsupportedByDevBroker,
@@ -161,6 +176,7 @@ impl Code {
             Self::ConsumerNotFound => ("consumer_not_found", 404, "No such consumer", 0, Client),
             Self::TopicNotFound => ("topic_not_found", 404, "No such topic", 0, Client),
             Self::PartitionNotFound => ("partition_not_found", 404, "No such partition", 0, Client),
+            Self::RequestNotFound => ("request_not_found", 404, "No such request", 0, Client),
             Self::NodeNotFound => ("node_not_found", 404, "No such node", 0, Client),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "Method not allowed", 0, Client),
             Self::NotAcceptable => ("not_acceptable", 406, "Not acceptable", 0, Client),
@@ -201,6 +217,7 @@ impl Code {
             Self::NodeNotDead => ("node_not_dead", 409, "The node is not dead", 0, Client),
             Self::NodeAlone => ("node_alone", 409, "The node has no cluster", 0, Client),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", 0, Client),
+            Self::RecordTooLarge => ("record_too_large", 413, "A record is too large", 0, Client),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 415,
@@ -223,7 +240,10 @@ impl Code {
                 0,
                 Client,
             ),
+            Self::InvalidRecord => ("invalid_record", 422, "A record is invalid", 0, Client),
+            Self::InvalidBase64 => ("invalid_base64", 422, "Not base64", 0, Client),
             Self::TooManySessions => ("too_many_sessions", 429, "Too many sessions", 5, Node),
+            Self::QueueFull => ("queue_full", 429, "The queue is full", 1, Node),
             Self::Internal => ("internal", 500, "Internal error", 0, Node),
             Self::SessionFailed => ("session_failed", 500, "The session failed", 0, Node),
             Self::UnsupportedByDevBroker => (

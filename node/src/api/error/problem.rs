@@ -139,6 +139,7 @@ impl From<SessionError> for Problem {
                 format!("This node runs {limit} sessions and takes no more: delete sessions, or try again later."),
             )
             .with("limit", limit),
+            SessionError::QueueFull => queue_full(),
             SessionError::Superseded => Self::new(
                 Code::Superseded,
                 "A newer poll of this session took over: keep one poll at a time.",
@@ -253,6 +254,14 @@ pub(in crate::api) fn timed_out() -> Problem {
     )
 }
 
+/// Requests to write hold as much as they may.
+pub(in crate::api) fn queue_full() -> Problem {
+    Problem::new(
+        Code::QueueFull,
+        "The requests to write that this node has at hand leave no room for this one, of which nothing was sent; try again.",
+    )
+}
+
 /// The node is stopping.
 pub(in crate::api) fn shutting_down() -> Problem {
     Problem::new(
@@ -272,7 +281,8 @@ fn as_json(partitions: &Partitions) -> Value {
     serde_json::to_value(partitions).unwrap_or(Value::Null)
 }
 
-fn sentence(text: &str) -> String {
+/// Makes a sentence of what others say.
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters
         .next()

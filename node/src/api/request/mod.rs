@@ -9,12 +9,23 @@ mod fields;
 pub(super) mod list;
 mod offsets;
 pub(super) mod poll;
+pub(super) mod produce;
 mod query;
 pub(super) mod seek;
 pub(super) mod subscribe;
 
 pub(super) use fields::Faults;
 pub(super) use query::Query;
+
+use sluice_types::Format;
+
+/// The formats of keys and values, as clients name them.
+const FORMATS: &[(&str, Format)] = &[
+    ("string", Format::String),
+    ("json", Format::Json),
+    ("binary", Format::Binary),
+    ("avro", Format::Avro),
+];
 
 /// Cursors are at most this long, in characters.
 const MAX_CURSOR: usize = 16 * 1024;

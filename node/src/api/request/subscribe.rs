@@ -9,6 +9,7 @@ use sluice_types::{
     TopicName,
 };
 
+use super::FORMATS;
 use super::fields::{Faults, Fields, shown};
 use crate::api::error::{Code, Problem};
 
@@ -26,12 +27,6 @@ const RESERVED: &str = "subscribe";
 
 const MAX_TOPICS: usize = 100;
 const MAX_CLIENT_ID: usize = 249;
-const FORMATS: &[(&str, Format)] = &[
-    ("string", Format::String),
-    ("json", Format::Json),
-    ("binary", Format::Binary),
-    ("avro", Format::Avro),
-];
 
 impl Subscribe {
     /// Reads the body; `strategy` is the node's default.

@@ -1,0 +1,179 @@
+//! One Kafka producer: what is sent, and what it says became of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use sluice_types::{Offset, Partition, Timestamp};
+
+use super::batch::Ticket;
+use super::metrics::ProducerMetrics;
+use super::record::Written;
+use super::verdict::{self, Sent};
+use crate::Error;
+use crate::blocking::Blocking;
+use crate::kafka;
+
+/// How long a producer that is given up may go on with what it has: longer than any record is
+/// tried.
+const LAST_WORDS: Duration = Duration::from_secs(40);
+
+/// A record as Kafka gets it.
+pub(super) struct Encoded<'r> {
+    pub(super) key: Option<&'r [u8]>,
+    pub(super) value: Option<&'r [u8]>,
+    pub(super) partition: Option<Partition>,
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) headers: Option<OwnedHeaders>,
+}
+
+/// A Kafka producer. Dropped, it goes on with what it has on a thread that may wait, and ends.
+pub(super) struct Live {
+    producer: Option<ThreadedProducer<Reports>>,
+    blocking: Blocking,
+}
+
+impl Live {
+    /// Makes a producer. Blocks for a moment.
+    pub(super) fn new(
+        client: &ClientConfig,
+        metrics: ProducerMetrics,
+        blocking: Blocking,
+    ) -> Result<Self, Error> {
+        let reports = Reports {
+            metrics,
+            broken: AtomicBool::new(false),
+        };
+        let producer = client.create_with_context(reports);
+        let producer: ThreadedProducer<_> =
+            producer.map_err(|error| Error::Internal(format!("kafka settings: {error}")))?;
+        Ok(Self {
+            producer: Some(producer),
+            blocking,
+        })
+    }
+
+    /// Puts a record into the queue; never waits. The ticket comes back if that is not possible.
+    pub(super) fn send(
+        &self,
+        topic: &str,
+        record: Encoded<'_>,
+        ticket: Ticket,
+    ) -> Result<(), (Code, Ticket)> {
+        let Some(producer) = &self.producer else {
+            return Err((Code::Fail, ticket));
+        };
+        let mut sent = BaseRecord::with_opaque_to(topic, Box::new(ticket));
+        sent.key = record.key;
+        sent.payload = record.value;
+        sent.partition = record.partition.map(Partition::get);
+        sent.timestamp = record.timestamp.map(Timestamp::as_millis);
+        sent.headers = record.headers;
+        let queued = &producer.context().metrics.queued;
+        // Before it is sent: the report may come before this returns.
+        queued.inc();
+        producer.send(sent).map_err(|(error, refused)| {
+            queued.dec();
+            let code = error.rdkafka_error_code().unwrap_or(Code::InvalidArgument);
+            if code == Code::Fatal {
+                producer.context().broken.store(true, Ordering::Release);
+            }
+            (code, *refused.delivery_opaque)
+        })
+    }
+
+    /// Whether it takes no record any more, for good.
+    pub(super) fn is_broken(&self) -> bool {
+        let context = self.producer.as_ref().map(Producer::context);
+        context.is_none_or(|context| context.broken.load(Ordering::Acquire))
+    }
+
+    /// Has it learn what partitions a topic has now. Blocks.
+    pub(super) fn learn(&self, topic: &str, wait: Duration) {
+        if let Some(producer) = &self.producer {
+            // What it has not learnt shows when the record is sent.
+            let _ = producer.client().fetch_metadata(Some(topic), wait);
+        }
+    }
+
+    /// Waits until nothing is left in its queue, and says how much is. Blocks.
+    pub(super) fn flush(&self, wait: Duration) -> i32 {
+        let Some(producer) = &self.producer else {
+            return 0;
+        };
+        // What is left is counted.
+        let _ = producer.flush(wait);
+        producer.in_flight_count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn break_for_tests(&self) {
+        if let Some(producer) = &self.producer {
+            kafka::raise_fatal_error(producer.client());
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            // It goes on when the future is dropped.
+            drop(self.blocking.run(move || {
+                let _ = producer.flush(LAST_WORDS);
+            }));
+        }
+    }
+}
+
+/// Takes librdkafka's callbacks.
+struct Reports {
+    metrics: ProducerMetrics,
+    /// A fatal error: nothing more can be sent.
+    broken: AtomicBool,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level as i32, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fatal) {
+            tracing::error!(reason, "a producer cannot go on and is replaced");
+            self.broken.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        self.metrics.queued.dec();
+        let outcome = match result {
+            Ok(message) => match Partition::new(message.partition()) {
+                Ok(partition) => Ok(Written {
+                    partition,
+                    offset: Offset::new(message.offset()).ok(),
+                    timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
+                }),
+                Err(error) => Err(super::RecordError::Internal(error.to_string())),
+            },
+            Err((error, message)) => {
+                let sent = match kafka::is_perhaps_written(message) {
+                    true => Sent::Perhaps,
+                    false => Sent::No,
+                };
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                Err(verdict::of(code, sent, message.partition()))
+            }
+        };
+        self.metrics.count(&outcome);
+        ticket.settle(outcome);
+    }
+}

@@ -198,9 +198,6 @@ impl App {
         )
         .with_embedded_broker(options.embedded_broker);
         sight.show(ownership.clone());
-        if let Some(Membership { guard, .. }) = seat.membership() {
-            Gauges::register(&metrics, &guard).map_err(StartError::Metrics)?;
-        }
 
         let draining = Draining::default();
         let state = Arc::new(State {

@@ -20,14 +20,16 @@ at once, a sentence each.
   (list "monitoring.serviceMonitor.interval" $values.monitoring.serviceMonitor.interval $duration $aDuration)
   (list "monitoring.podMonitor.interval" $values.monitoring.podMonitor.interval $duration $aDuration)
 -}}
-{{- range $section := list "http" "cluster" "drain" -}}
+{{- range $section := list "http" "cluster" "limits" "drain" -}}
 {{- range $key, $value := get $values.config $section -}}
-{{- $texts = append $texts (list (printf "config.%s.%s" $section $key) $value $duration $aDuration) -}}
+{{- $name := printf "config.%s.%s" $section $key -}}
+{{- if not (kindIs "string" $value) -}}
+{{- /* A number: the schema says which ones there may be. */ -}}
+{{- else if hasSuffix "_bytes" $key -}}
+{{- $texts = append $texts (list $name $value "^[0-9]+ *([KMGT]i?)?B$" $aSize) -}}
+{{- else -}}
+{{- $texts = append $texts (list $name $value $duration $aDuration) -}}
 {{- end -}}
-{{- end -}}
-{{- range $key, $value := $values.config.limits -}}
-{{- if kindIs "string" $value -}}
-{{- $texts = append $texts (list (printf "config.limits.%s" $key) $value "^[0-9]+ *([KMGT]i?)?B$" $aSize) -}}
 {{- end -}}
 {{- end -}}
 {{- range $values.kafka.bootstrapServers -}}

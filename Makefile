@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := .cache/tools
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help verify fix test examples bench-drain bench-latency bench-idle chart chart-config image-lint compose dashboards metrics balancer scale fmt clippy doc deny deny-advisories logs links
+.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce chart chart-config image-lint compose dashboards metrics balancer scale fmt clippy doc deny deny-advisories logs links
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -65,6 +65,9 @@ $(TOOLS)/python: .ci/tools/requirements.txt
 	python3 -m venv --clear $@
 	$@/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
+
+bench-produce: ## how fast records are written, beside librdkafka; options in ARGS
+	$(CARGO) bench -p sluice-tests --locked --bench produce -- $(ARGS)
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -18,6 +18,8 @@ pub struct Record {
     /// How many partitions each topic had when the session was created: a later one starts at
     /// its beginning.
     pub counts_at_creation: BTreeMap<TopicName, i32>,
+    /// The most partitions that each topic has been seen to have.
+    pub counts_seen: BTreeMap<TopicName, i32>,
     /// What the owner before has handed over, if nobody before this handle has used it. It serves
     /// the handle's first assignment, above `points`, and no later one.
     pub handed_over: Option<HandedOver>,
@@ -86,6 +88,13 @@ pub trait Authority: Send + Sync + 'static {
         claim: &Claim,
         seq: SeekSeq,
         points: PartitionMap<Point>,
+    ) -> Result<(), AuthorityError>;
+
+    /// Notes how many partitions each topic has.
+    async fn observed(
+        &self,
+        claim: &Claim,
+        counts: BTreeMap<TopicName, i32>,
     ) -> Result<(), AuthorityError>;
 
     /// Makes the session a manually assigned one with these partitions; `points` replace all.

@@ -1,8 +1,7 @@
 //! Nodes that share their sessions, and everything that can befall them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::oracle::Trouble;
 use crate::ports::Port;
-use crate::{Client, Error, Network, Node, NodeBuilder, eventually};
+use crate::{Client, Doors, Error, Network, Node, NodeBuilder, eventually};
 
 /// Far more than a start takes, also on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -373,53 +372,4 @@ fn leads(node: &Node) -> Option<i64> {
         }
     }
     term
-}
-
-/// The nodes as clients know them: some addresses, in rotation. Clones are of the same ones.
-#[derive(Debug, Clone)]
-pub struct Doors(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    clients: Vec<Client>,
-    open: Vec<AtomicBool>,
-    next: AtomicUsize,
-}
-
-impl Doors {
-    fn new(clients: Vec<Client>) -> Self {
-        let open = clients.iter().map(|_| AtomicBool::new(true)).collect();
-        Self(Arc::new(Inner {
-            clients,
-            open,
-            next: AtomicUsize::new(0),
-        }))
-    }
-
-    /// Takes a node out of the rotation.
-    pub fn close(&self, number: usize) {
-        self.0.open[number].store(false, Ordering::Relaxed);
-    }
-
-    /// Takes a node into the rotation.
-    pub fn open(&self, number: usize) {
-        self.0.open[number].store(true, Ordering::Relaxed);
-    }
-
-    /// Returns the numbers of those in the rotation.
-    pub fn all_open(&self) -> Vec<usize> {
-        let open = |number: &usize| self.0.open[*number].load(Ordering::Relaxed);
-        (0..self.0.open.len()).filter(open).collect()
-    }
-
-    /// Returns the next of the rotation and its number; all are in it while none is.
-    pub fn next(&self) -> (usize, &Client) {
-        let open = self.all_open();
-        let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let number = match open.len() {
-            0 => turn % self.0.clients.len(),
-            many => open[turn % many],
-        };
-        (number, &self.0.clients[number])
-    }
 }

@@ -10,6 +10,7 @@
 //! | `SLUICE_TEST_KAFKA` | [`Kafka::shared`] uses the Kafka at this `host:port` |
 //! | `SLUICE_TEST_NODE` | [`Node`] runs this binary instead of building it |
 //! | `SLUICE_TEST_SEED` | [`Dice`] repeats the run that printed this seed |
+//! | `SLUICE_FAULT_MINUTES` | for how long the test `failover` lets things go wrong by chance |
 //! | `JAVA_HOME` | whose Java runs Kafka |
 //!
 //! Logs and data of what runs lie in `target/test-runs`, and stay there when a test fails; the
@@ -23,6 +24,7 @@ pub mod bench;
 mod client;
 mod cluster;
 mod dice;
+mod doors;
 mod error;
 pub mod fault;
 pub mod kafka;
@@ -44,8 +46,9 @@ mod wait;
 mod workspace;
 
 pub use client::{Answer, Client, Reply};
-pub use cluster::{Cluster, ClusterBuilder, Doors};
+pub use cluster::{Cluster, ClusterBuilder};
 pub use dice::Dice;
+pub use doors::Doors;
 pub use error::Error;
 pub use kafka::Kafka;
 pub use names::unique;

@@ -329,3 +329,36 @@ async fn a_password_is_in_no_log_at_any_level() {
     );
     assert!(!node.log_contains(PASSWORD));
 }
+
+#[tokio::test]
+async fn a_topic_is_written_only_with_the_right_to() {
+    let (place, client) = (Place::new().await, client().await);
+    let produce = async || {
+        let body = json!({"records": [{"value": 1}, {"value": 2}]});
+        let began = Instant::now();
+        let reply = client.produce(&place.topic, &[], body).await;
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        reply
+    };
+    // It may not even be seen.
+    denied(produce().await);
+    place.allow_topic(&["Describe"]).await;
+    // It may be seen; nothing may be written anywhere, then something elsewhere.
+    let elsewhere = Place::new().await;
+    for _ in 0..2 {
+        eventually(DEADLINE, "the refusal names the right", async || {
+            let reply = produce().await;
+            match reply.status() {
+                Some(403) => denied(reply)["offsets"].is_array(),
+                _ => false,
+            }
+        })
+        .await;
+        elsewhere.allow_topic(&["Write", "Describe"]).await;
+    }
+    place.allow_topic(&["Write"]).await;
+    eventually(DEADLINE, "it is written", async || {
+        produce().await.status() == Some(200)
+    })
+    .await;
+}

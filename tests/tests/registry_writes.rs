@@ -72,6 +72,14 @@ impl Authority for Slow {
         self.write().await
     }
 
+    async fn observed(
+        &self,
+        _: &Claim,
+        _: BTreeMap<TopicName, i32>,
+    ) -> Result<(), AuthorityError> {
+        self.write().await
+    }
+
     async fn assign(
         &self,
         _: &Claim,
@@ -105,6 +113,7 @@ impl Fixture {
             points: PartitionMap::new(),
             mode: Mode::Subscribed,
             counts_at_creation: [(topic.clone(), 2)].into(),
+            counts_seen: [(topic.clone(), 2)].into(),
             handed_over: None,
         };
         let registry = Arc::new(Slow {

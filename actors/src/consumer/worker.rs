@@ -105,6 +105,7 @@ impl Worker {
                 seek_seq: SeekSeq::NONE,
                 points: PartitionMap::new(),
                 mode: Mode::Subscribed,
+                counts_seen: counts.clone(),
                 counts_at_creation: counts,
                 handed_over: None,
             },

@@ -59,6 +59,9 @@ impl Drop for Closing {
     }
 }
 
+/// A topic that nobody has.
+pub(crate) const NO_TOPIC: &str = "sluice.no-such-topic";
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(parts) = self.parts.take() {
@@ -104,6 +107,20 @@ impl Handle {
     /// Joins the group with a subscription to these topics.
     pub(crate) fn subscribe(&self, topics: &[TopicName]) -> Result<(), Error> {
         let names: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
+        self.consumer()
+            .subscribe(&names)
+            .map_err(|error| failure(&error))
+    }
+
+    /// Joins the group once more, with nothing changed: a leader has it share anew by that. Back
+    /// to [`subscribe`](Self::subscribe) once that is done.
+    ///
+    /// A topic of which librdkafka knows nothing makes it ask for metadata, and it joins when it
+    /// has them, whether they have changed or not (`rd_kafka_cgrp_modify_subscription`). What does
+    /// not exist is in no `JoinGroup`.
+    pub(crate) fn join_again(&self, topics: &[TopicName]) -> Result<(), Error> {
+        let names = topics.iter().map(TopicName::as_str);
+        let names: Vec<&str> = names.chain([NO_TOPIC]).collect();
         self.consumer()
             .subscribe(&names)
             .map_err(|error| failure(&error))

@@ -21,6 +21,6 @@ pub(crate) use failure::{code_failure, failure, log};
 #[cfg(test)]
 pub(crate) use ffi::raise_fatal_error;
 pub(crate) use ffi::{Message, is_perhaps_written};
-pub(crate) use handle::{CommittedOffset, Handle, Taken};
+pub(crate) use handle::{CommittedOffset, Handle, NO_TOPIC, Taken};
 pub(crate) use logs::LogBounds;
 pub(crate) use told::{CommitOutcome, ListedOffset};

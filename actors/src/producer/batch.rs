@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Charge;
+use super::live::Live;
 use super::metrics::ProducerMetrics;
 use super::record::{Outcome, RecordError};
 use crate::Deadline;
@@ -108,6 +109,7 @@ impl Drop for Ticket {
 /// The records of one request, all of them with the producer or refused. Dropped, they go on.
 pub struct Delivery {
     pub(super) batch: Arc<Batch>,
+    pub(super) live: Option<Arc<Live>>,
     /// Called when the topic may be gone.
     pub(super) on_gone: Box<dyn FnOnce() + Send>,
     pub(super) metrics: ProducerMetrics,
@@ -135,14 +137,21 @@ impl Delivery {
         if outcomes.iter().any(is_gone) {
             (self.on_gone)();
         }
-        let known = outcomes.into_iter().map(|outcome| {
-            outcome.unwrap_or_else(|| {
-                let late = "Kafka had not acknowledged the record when the deadline passed";
-                let late = RecordError::OutcomeUnknown(late.into());
-                metrics.failed(&late);
-                Err(late)
-            })
-        });
+        let denied = self.live.and_then(|live| live.denied());
+        let known = outcomes
+            .into_iter()
+            .map(|outcome| match (outcome, &denied) {
+                // It was thrown away when the producer broke.
+                (Some(Err(RecordError::KafkaUnavailable(_))), Some(reason)) => {
+                    Err(RecordError::AccessDenied(reason.clone()))
+                }
+                (outcome, _) => outcome.unwrap_or_else(|| {
+                    let late = "Kafka had not acknowledged the record when the deadline passed";
+                    let late = RecordError::OutcomeUnknown(late.into());
+                    metrics.failed(&late);
+                    Err(late)
+                }),
+            });
         known.collect()
     }
 }
@@ -168,6 +177,7 @@ mod tests {
     fn delivery(batch: &Arc<Batch>) -> Delivery {
         Delivery {
             batch: Arc::clone(batch),
+            live: None,
             on_gone: Box::new(|| ()),
             metrics: ProducerMetrics::register(&Registry::new()).unwrap(),
             began: Instant::now(),

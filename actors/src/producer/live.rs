@@ -93,6 +93,17 @@ impl Live {
         context.is_none_or(|context| context.broken.load(Ordering::Acquire))
     }
 
+    /// Why Kafka refuses it as a whole, if it does: without the right to write anything at all, no
+    /// producer becomes idempotent.
+    pub(super) fn denied(&self) -> Option<String> {
+        let (code, _) = self.producer.as_ref()?.client().fatal_error()?;
+        let is_denied = matches!(
+            code,
+            Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed
+        );
+        is_denied.then(|| code.to_string())
+    }
+
     /// Has it learn what partitions a topic has now. Blocks.
     pub(super) fn learn(&self, topic: &str, wait: Duration) {
         if let Some(producer) = &self.producer {

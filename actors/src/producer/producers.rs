@@ -166,6 +166,7 @@ impl Producers {
         }
         Ok(Delivery {
             batch,
+            live: Some(enqueuing.live),
             on_gone: Box::new(move || topics.forget(&topic)),
             metrics: inner.metrics.clone(),
             began,

@@ -19,10 +19,11 @@ use super::link::Link;
 use super::ops::{Asked, Running, Urgent, WhenLate};
 use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
+use super::growth::Growth;
 use super::refusal::FetchRefusal;
 use super::silence::Silence;
 use super::state::State;
-use crate::kafka::KafkaEvent;
+use crate::kafka::{KafkaEvent, NO_TOPIC};
 use crate::{Assignment, Ended, Error, Opening, Record};
 
 /// Requests that may wait in a session's mailbox.
@@ -58,6 +59,7 @@ pub(crate) struct SessionActor {
     pub(super) obstacle: Option<Error>,
     /// Whether that is a fetch that Kafka refuses.
     pub(super) fetch_refusal: Option<FetchRefusal>,
+    pub(super) growth: Growth,
     /// No broker has been heard of since.
     pub(super) brokers_down: bool,
     pub(super) urgent: VecDeque<Urgent>,
@@ -117,6 +119,7 @@ impl SessionActor {
             member: None,
             obstacle: None,
             fetch_refusal: None,
+            growth: Growth::of(opening.is_takeover),
             brokers_down: false,
             urgent: VecDeque::new(),
             asked: VecDeque::new(),
@@ -231,7 +234,9 @@ impl SessionActor {
                 | Code::GroupAuthorizationFailed
                 | Code::TopicAuthorizationFailed
                 | Code::Authentication
-                | Code::SaslAuthenticationFailed => {
+                | Code::SaslAuthenticationFailed
+                    if !reason.contains(NO_TOPIC) =>
+                {
                     self.refused(code, &reason);
                 }
                 _ => tracing::debug!(parent: &self.span, %code, reason, "kafka error"),

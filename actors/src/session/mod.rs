@@ -23,6 +23,7 @@ mod end_guard;
 mod environment;
 mod escape;
 mod finder;
+mod growth;
 mod handover;
 mod intake;
 mod join;

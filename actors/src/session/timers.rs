@@ -31,6 +31,7 @@ impl SessionActor {
         self.watch_lease(TICK, ctx);
         self.pump(ctx);
         self.recheck_refusal(ctx);
+        self.look_for_growth(ctx);
         self.bound_held();
         self.answer_ready();
         let idle = self.poll.is_none()

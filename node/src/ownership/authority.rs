@@ -1,11 +1,12 @@
 //! The registry, as the sessions of this node see it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sluice_actors::{Authority, AuthorityError, HandedOver, Record, Standing};
 use sluice_raft::{Command, Outcome, RegistryHandle, Session, SessionView};
-use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq};
+use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq, TopicName};
 
 use crate::identity::Identity;
 
@@ -89,6 +90,17 @@ impl Authority for RegistryAuthority {
         self.propose(seek).await.map(drop)
     }
 
+    async fn observed(
+        &self,
+        claim: &Claim,
+        counts: BTreeMap<TopicName, i32>,
+    ) -> Result<(), AuthorityError> {
+        let claim = claim.clone();
+        self.propose(Command::Observed { claim, counts })
+            .await
+            .map(drop)
+    }
+
     async fn assign(
         &self,
         claim: &Claim,
@@ -135,6 +147,7 @@ pub(super) fn record(session: &Session) -> Record {
         points: session.points.clone(),
         mode: session.mode.clone(),
         counts_at_creation: (&session.counts_at_creation).into(),
+        counts_seen: (&session.counts_seen).into(),
         // Used or not: if it is, then by the handle of this epoch.
         handed_over: session.handed_over.as_deref().map(|left| HandedOver {
             points: left.handover.points.clone(),

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{self, ChildStdin, ChildStdout, Command};
 
 use super::native::{self, DrainTask, HoldTask};
+use super::writer::{self, WriteTask};
 
 /// The argument before a task; not for people, hence not among the options.
 const MARK: &str = "native-task";
@@ -20,6 +21,8 @@ pub enum Task {
     Drain(DrainTask),
     /// Keeps consumers and does nothing with them.
     Hold(HoldTask),
+    /// Writes records for some time.
+    Write(WriteTask),
 }
 
 /// Does the task that this process was started for, if it is a native side. A benchmark's `main`
@@ -33,6 +36,7 @@ pub async fn run_task() -> bool {
     match serde_json::from_str(&task).expect("a native side is started by a benchmark") {
         Task::Drain(task) => tell(&native::drain(&task)),
         Task::Hold(task) => native::hold(&task, tell).await,
+        Task::Write(task) => tell(&writer::write(&task).await),
     }
     true
 }

@@ -20,6 +20,7 @@ mod native;
 mod poller;
 mod stats;
 mod table;
+mod writer;
 
 pub use child::{Child, Task, run_task};
 pub use cost::{Cost, threads_and_memory};
@@ -28,3 +29,4 @@ pub use native::{Assigned, DrainTask, Drained, HoldTask, Joined, Settings, next,
 pub use poller::{PollOptions, Poller};
 pub use stats::{Spread, percentile};
 pub use table::Table;
+pub use writer::{WriteTask, Writing, Written, write_over_http};

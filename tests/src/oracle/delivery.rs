@@ -14,6 +14,8 @@ struct Reading {
     generation: i64,
     /// Behind the last record.
     next: i64,
+    /// Behind the furthest one that ever came.
+    furthest: i64,
     /// An answer without cursor was lost since: what it held may be gone.
     lost: bool,
 }
@@ -129,9 +131,12 @@ impl Partition {
                 let wrong = self.begins(&begins, contract);
                 violations.extend(wrong.map(|kind| violation(event, kind)));
                 self.came.extend(offsets.iter());
+                let before = self.readings.get(&event.session);
+                let furthest = before.map_or(0, |before| before.furthest);
                 let reading = Reading {
                     generation: *generation,
                     next: last + 1,
+                    furthest: furthest.max(last + 1),
                     lost: false,
                 };
                 self.readings.insert(event.session.clone(), reading);
@@ -178,6 +183,11 @@ impl Partition {
         if came > expected {
             if reading.lost && !begins.after {
                 self.excused.push((expected, came));
+                return None;
+            }
+            // One owner began anew, and the former one has gone on once more from where it stood.
+            let is_former = contract.repeats == Repeats::Anything && came <= reading.furthest;
+            if is_former && !begins.after {
                 return None;
             }
             let others_went_on = !held && (came <= ceiling || contract.auto_commit);

@@ -120,3 +120,101 @@ fn fault(request: &Request, answers: &Answers) -> Option<Kind> {
         allowed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found wrong of a request that may take 6 s.
+    fn found(took: u64, outcome: Outcome, answers: &Answers) -> Vec<Kind> {
+        let request = Request {
+            session: "a".to_owned(),
+            verb: "poll",
+            node: 1,
+            began: Duration::from_secs(10),
+            ended: Duration::from_secs(10 + took),
+            deadline: Duration::from_secs(6),
+            outcome,
+        };
+        let found = judge(&[request], answers);
+        found.into_iter().map(|violation| violation.kind).collect()
+    }
+
+    fn problem(status: u16, code: &str, retry_after: bool) -> Outcome {
+        Outcome::Answered {
+            status,
+            code: code.to_owned(),
+            retry_after,
+            detail: String::new(),
+        }
+    }
+
+    fn faults(took: u64, outcome: Outcome, troubles: &[(usize, u64, u64)]) -> Vec<Kind> {
+        let trouble = |(node, from, to): &(usize, u64, u64)| Trouble {
+            node: *node,
+            from: Duration::from_secs(*from),
+            to: Duration::from_secs(*to),
+            absent: false,
+        };
+        let answers = Answers {
+            allowed: vec![(503, "owner_unavailable")],
+            troubles: troubles.iter().map(trouble).collect(),
+            slack: Duration::from_secs(1),
+        };
+        found(took, outcome, &answers)
+    }
+
+    #[test]
+    fn an_answer_that_the_contract_does_not_have_is_found() {
+        assert_eq!(faults(1, problem(200, "", false), &[]), []);
+        assert_eq!(faults(1, problem(503, "owner_unavailable", true), &[]), []);
+        let refused = |outcome| matches!(faults(1, outcome, &[])[..], [Kind::Refused { .. }]);
+        assert!(refused(problem(404, "consumer_not_found", false)));
+        assert!(refused(problem(500, "internal", false)));
+        assert!(refused(problem(503, "no_quorum", true)));
+        // It does not say when to come again.
+        assert!(refused(problem(503, "owner_unavailable", false)));
+    }
+
+    #[test]
+    fn a_late_answer_is_found_unless_its_node_was_in_trouble() {
+        let answer = || problem(200, "", false);
+        assert_eq!(faults(7, answer(), &[]), []);
+        assert!(matches!(faults(8, answer(), &[])[..], [Kind::Late { .. }]));
+        assert_eq!(faults(8, answer(), &[(1, 17, 19)]), []);
+        assert_eq!(faults(8, answer(), &[(0, 17, 19)]).len(), 1);
+        let silent = faults(9, Outcome::Silent, &[]);
+        assert!(matches!(silent[..], [Kind::Late { .. }]));
+    }
+
+    #[test]
+    fn a_connection_breaks_only_to_a_node_in_trouble() {
+        for broken in [Outcome::Broken, Outcome::NotConnected] {
+            let outcome = || broken("reset".to_owned());
+            assert!(matches!(
+                faults(1, outcome(), &[])[..],
+                [Kind::Broken { .. }]
+            ));
+            assert!(!faults(1, outcome(), &[(1, 0, 9)]).is_empty());
+            assert_eq!(faults(1, outcome(), &[(1, 0, 10)]), []);
+            assert_eq!(faults(1, outcome(), &[(1, 11, 20)]), []);
+        }
+    }
+
+    #[test]
+    fn of_a_node_that_ends_in_order_clients_feel_that_nobody_is_there_and_no_more() {
+        let answers = Answers {
+            troubles: vec![Trouble {
+                node: 1,
+                from: Duration::ZERO,
+                to: Duration::MAX,
+                absent: true,
+            }],
+            ..Answers::default()
+        };
+        let faults = |outcome| found(1, outcome, &answers).len();
+        assert_eq!(faults(Outcome::NotConnected("refused".to_owned())), 0);
+        assert_eq!(faults(Outcome::Broken("reset".to_owned())), 1);
+        assert_eq!(faults(Outcome::Silent), 1);
+    }
+}

@@ -9,7 +9,6 @@ use super::*;
 #[derive(Clone, Default)]
 struct Tale {
     history: History,
-    requests: Vec<Request>,
 }
 
 impl Tale {
@@ -68,24 +67,10 @@ impl Tale {
         self
     }
 
-    fn asked(mut self, took: Duration, outcome: Outcome) -> Self {
-        self.requests.push(Request {
-            session: "a".to_owned(),
-            verb: "poll",
-            node: 1,
-            began: Duration::from_secs(10),
-            ended: Duration::from_secs(10) + took,
-            deadline: Duration::from_secs(6),
-            outcome,
-        });
-        self
-    }
-
     fn judged(&self, contract: &Contract, end: i64, committed: Option<i64>) -> Vec<Kind> {
         let committed = committed.map(|offset| (0, offset)).into_iter().collect();
         let ends = [(0, end)].into();
-        let (history, requests) = (&self.history, &self.requests);
-        let violations = judge(history, requests, contract, &ends, &committed);
+        let violations = judge(&self.history, &[], contract, &ends, &committed);
         violations.into_iter().map(|found| found.kind).collect()
     }
 
@@ -248,6 +233,21 @@ fn what_was_committed_does_not_come_again() {
 }
 
 #[test]
+fn two_owners_may_take_turns_for_a_moment_if_neither_goes_beyond_what_came() {
+    let tale = |first| {
+        let tale = Tale::default().plain("a", 1, 0, 6).plain("a", 1, 2, 4);
+        tale.plain("a", 1, first, 8).plain("a", 1, 4, 10)
+    };
+    let contract = Contract {
+        repeats: Repeats::Anything,
+        ..Contract::default()
+    };
+    assert_eq!(tale(6).judged(&contract, 10, None), []);
+    assert_eq!(tale(7).judged(&contract, 10, None), [skipped(4, 7)]);
+    tale(6).shows(&[skipped(4, 6)]);
+}
+
+#[test]
 fn the_records_of_an_answer_follow_each_other() {
     let records = [0, 1, 3, 2].map(|offset| (0, offset)).to_vec();
     let generation = 1;
@@ -378,93 +378,4 @@ fn a_partition_that_kafka_does_not_have_is_found() {
         },
     );
     assert_eq!(tale.judged(&Contract::default(), 10, None).len(), 1);
-}
-
-fn problem(status: u16, code: &str, retry_after: bool) -> Outcome {
-    Outcome::Answered {
-        status,
-        code: code.to_owned(),
-        retry_after,
-        detail: String::new(),
-    }
-}
-
-fn faults(took: u64, outcome: Outcome, troubles: &[(usize, u64, u64)]) -> Vec<Kind> {
-    let trouble = |(node, from, to): &(usize, u64, u64)| Trouble {
-        node: *node,
-        from: Duration::from_secs(*from),
-        to: Duration::from_secs(*to),
-        absent: false,
-    };
-    let contract = Contract {
-        answers: Answers {
-            allowed: vec![(503, "owner_unavailable")],
-            troubles: troubles.iter().map(trouble).collect(),
-            slack: Duration::from_secs(1),
-        },
-        ..Contract::default()
-    };
-    let tale = Tale::default().asked(Duration::from_secs(took), outcome);
-    tale.judged(&contract, 0, None)
-}
-
-#[test]
-fn an_answer_that_the_contract_does_not_have_is_found() {
-    assert_eq!(faults(1, problem(200, "", false), &[]), []);
-    assert_eq!(faults(1, problem(503, "owner_unavailable", true), &[]), []);
-    let refused = |outcome| matches!(faults(1, outcome, &[])[..], [Kind::Refused { .. }]);
-    assert!(refused(problem(404, "consumer_not_found", false)));
-    assert!(refused(problem(500, "internal", false)));
-    assert!(refused(problem(503, "no_quorum", true)));
-    // It does not say when to come again.
-    assert!(refused(problem(503, "owner_unavailable", false)));
-}
-
-#[test]
-fn a_late_answer_is_found_unless_its_node_was_in_trouble() {
-    let answer = || problem(200, "", false);
-    assert_eq!(faults(7, answer(), &[]), []);
-    assert!(matches!(faults(8, answer(), &[])[..], [Kind::Late { .. }]));
-    assert_eq!(faults(8, answer(), &[(1, 17, 19)]), []);
-    assert_eq!(faults(8, answer(), &[(0, 17, 19)]).len(), 1);
-    let silent = faults(9, Outcome::Silent, &[]);
-    assert!(matches!(silent[..], [Kind::Late { .. }]));
-}
-
-#[test]
-fn a_connection_breaks_only_to_a_node_in_trouble() {
-    for broken in [Outcome::Broken, Outcome::NotConnected] {
-        let outcome = || broken("reset".to_owned());
-        assert!(matches!(
-            faults(1, outcome(), &[])[..],
-            [Kind::Broken { .. }]
-        ));
-        assert!(!faults(1, outcome(), &[(1, 0, 9)]).is_empty());
-        assert_eq!(faults(1, outcome(), &[(1, 0, 10)]), []);
-        assert_eq!(faults(1, outcome(), &[(1, 11, 20)]), []);
-    }
-}
-
-#[test]
-fn of_a_node_that_ends_in_order_clients_feel_that_nobody_is_there_and_no_more() {
-    let answers = Answers {
-        troubles: vec![Trouble {
-            node: 1,
-            from: Duration::ZERO,
-            to: Duration::MAX,
-            absent: true,
-        }],
-        ..Answers::default()
-    };
-    let contract = Contract {
-        answers,
-        ..Contract::default()
-    };
-    let found = |outcome| {
-        let tale = Tale::default().asked(Duration::from_secs(1), outcome);
-        tale.judged(&contract, 0, None).len()
-    };
-    assert_eq!(found(Outcome::NotConnected("refused".to_owned())), 0);
-    assert_eq!(found(Outcome::Broken("reset".to_owned())), 1);
-    assert_eq!(found(Outcome::Silent), 1);
 }

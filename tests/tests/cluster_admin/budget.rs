@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_tests::kafka::Record;
 use sluice_tests::raw::Connection;
-use sluice_tests::{Client, Kafka, eventually, unique};
+use sluice_tests::{Client, Cluster, Kafka, eventually, unique};
 use tokio::time::sleep;
 
-use crate::{Cluster, DEADLINE, name};
+use crate::{DEADLINE, name, start};
 
 /// Far more than the network takes while nobody reads.
 const LARGE: usize = 9_000_000;
@@ -38,7 +38,7 @@ async fn produce(topic: &str, records: usize, bytes: usize) {
 
 /// Subscribes until a session is on the node of this number, as it soon is: they are spread.
 async fn session_on(cluster: &Cluster, number: usize, topic: &str) -> String {
-    let client = cluster.nodes[0].client();
+    let client = cluster.client(0);
     for _ in 0..9 {
         let body = json!({"group_id": unique("group"), "topics": [topic],
             "auto_offset_reset": "earliest", "session_timeout_ms": 600_000});
@@ -59,7 +59,7 @@ impl Slow {
     async fn begin(cluster: &Cluster) -> Self {
         let large = topic(1, LARGE).await;
         let session = session_on(cluster, 1, &large).await;
-        let mut connection = Connection::open_narrow(&cluster.nodes[0].client()).await;
+        let mut connection = Connection::open_narrow(&cluster.client(0)).await;
         let path = format!("/api/consumers/{session}/consume");
         connection.post(&path, &json!({})).await;
         assert!(connection.read(1_000).await);
@@ -94,10 +94,10 @@ fn offsets(records: &[Value]) -> Vec<i64> {
 
 #[tokio::test]
 async fn polls_that_are_sent_on_get_smaller_answers_when_the_budget_is_used_up() {
-    let cluster = Cluster::start(Kafka::shared().await.bootstrap(), &[BUDGET]).await;
+    let cluster = start(Kafka::shared().await.bootstrap(), &[BUDGET]).await;
     let topic = topic(20, 30_000).await;
     let session = session_on(&cluster, 2, &topic).await;
-    let (entry, owner) = (cluster.nodes[0].client(), cluster.nodes[2].client());
+    let (entry, owner) = (cluster.client(0), cluster.client(2));
     let most = |records: usize| json!({"max_records": records, "max_bytes_total": 10_000_000});
     let mut slow = Slow::begin(&cluster).await;
     slow.beside(async {
@@ -124,10 +124,10 @@ async fn polls_that_are_sent_on_get_smaller_answers_when_the_budget_is_used_up()
 
 #[tokio::test]
 async fn an_answer_that_has_no_room_any_more_stays_with_its_owner() {
-    let cluster = Cluster::start(Kafka::shared().await.bootstrap(), &[BUDGET]).await;
+    let cluster = start(Kafka::shared().await.bootstrap(), &[BUDGET]).await;
     let topic = topic(0, 0).await;
     let session = session_on(&cluster, 2, &topic).await;
-    let entry = cluster.nodes[0].client();
+    let entry = cluster.client(0);
     let body = json!({"timeout_ms": 60_000, "max_bytes_total": 10_000_000});
     eventually(DEADLINE, "no poll waits yet", async || {
         idle_ms(&entry, &session).await > 0
@@ -150,7 +150,7 @@ async fn an_answer_that_has_no_room_any_more_stays_with_its_owner() {
         })
         .await;
     assert_eq!(offsets(polled.records()), [0]);
-    assert!(cluster.nodes[0].log_contains("no room for an answer"));
+    assert!(cluster.node(0).log_contains("no room for an answer"));
     slow.0.reset();
     let mut seen = 1;
     while seen < 3 {

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sluice_tests::{Client, Kafka, Node, Reply, unique};
+use sluice_tests::{Client, Cluster, Kafka, Node, Reply, unique};
 
-use crate::{Cluster, NO_KAFKA, is_ready, name, of, shown, until};
+use crate::{NO_KAFKA, leader, name, of, shown, start, until};
 
 async fn change(admin: &Client, node: &str, change: &str) -> Reply {
     let path = format!("/api/cluster/nodes/{node}/{change}");
@@ -18,12 +18,12 @@ async fn remove(admin: &Client, node: &str) -> Reply {
 
 #[tokio::test]
 async fn every_node_shows_the_same_cluster() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
-    let leader = cluster.leader().await;
-    let first = shown(&cluster.admin(0)).await;
+    let cluster = start(NO_KAFKA, &[]).await;
+    let leader = leader(&cluster).await;
+    let first = shown(&cluster.node(0).admin()).await;
     assert!(first["id"].as_str().is_some_and(|id| id.len() == 36));
     for number in 0..3 {
-        let seen = shown(&cluster.admin(number)).await;
+        let seen = shown(&cluster.node(number).admin()).await;
         assert_eq!(seen["id"], first["id"]);
         assert_eq!(seen["leader"], name(leader));
         assert!(seen["term"].as_u64() > Some(0), "{seen}");
@@ -32,7 +32,7 @@ async fn every_node_shows_the_same_cluster() {
             let node = of(&seen, other);
             let role = if other == leader { "leader" } else { "voter" };
             for (member, expected) in [
-                ("address", json!(cluster.ports[other].address())),
+                ("address", json!(cluster.network().address(other))),
                 ("state", json!("alive")),
                 ("role", json!(role)),
                 ("sessions", json!(0)),
@@ -54,10 +54,14 @@ async fn a_draining_node_gets_no_sessions_and_one_that_drains_no_more_does() {
     let kafka = Kafka::shared().await;
     let topic = unique("orders");
     kafka.create_topic(&topic, 1).await.unwrap();
-    let cluster = Cluster::start(kafka.bootstrap(), &[]).await;
-    let (drained, other) = (2, cluster.admin(0));
+    let cluster = start(kafka.bootstrap(), &[]).await;
+    let (drained, other) = (2, cluster.node(0).admin());
     // As often as one likes, and by way of any node.
-    for admin in [&other, &cluster.admin(drained), &cluster.admin(1)] {
+    for admin in [
+        &other,
+        &cluster.node(drained).admin(),
+        &cluster.node(1).admin(),
+    ] {
         change(admin, &name(drained), "drain").await.expect(204);
     }
     let seen = shown(&other).await;
@@ -85,7 +89,7 @@ async fn a_draining_node_gets_no_sessions_and_one_that_drains_no_more_does() {
 }
 
 async fn owner_of_new_session(cluster: &Cluster, topic: &str) -> String {
-    let client = cluster.nodes[0].client();
+    let client = cluster.client(0);
     let body = json!({"group_id": unique("group"), "topics": [topic]});
     let session = client.subscribe(body).await.expect(200);
     let id = session.text_at("consumer_id");
@@ -95,14 +99,14 @@ async fn owner_of_new_session(cluster: &Cluster, topic: &str) -> String {
 
 #[tokio::test]
 async fn a_dead_node_is_shown_removed_and_taken_in_again() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
-    let dead = cluster.follower().await;
-    let admin = cluster.admin(cluster.leader().await);
+    let cluster = start(NO_KAFKA, &[]).await;
+    let dead = (leader(&cluster).await + 1) % 3;
+    let admin = cluster.node(leader(&cluster).await).admin();
     let (dead_name, living_name) = (name(dead), name((dead + 1) % 3));
     remove(&admin, &dead_name)
         .await
         .expect_problem(409, "node_not_dead");
-    cluster.nodes[dead].kill();
+    cluster.kill(dead).await;
     until(&admin, "its death is known", |cluster| {
         of(cluster, dead)["state"] == "dead"
     })
@@ -122,15 +126,14 @@ async fn a_dead_node_is_shown_removed_and_taken_in_again() {
         .expect_problem(404, "node_not_found");
     assert_eq!(of(&shown(&admin).await, dead), Value::Null);
 
-    cluster.nodes[dead].restart().await.unwrap();
-    is_ready(&cluster.nodes[dead]).await;
+    cluster.restart(dead).await;
     assert_eq!(of(&shown(&admin).await, dead)["state"], "alive");
 }
 
 #[tokio::test]
 async fn a_node_that_is_not_there_cannot_be_changed() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
-    let admin = cluster.admin(0);
+    let cluster = start(NO_KAFKA, &[]).await;
+    let admin = cluster.node(0).admin();
     for node in ["sluice-3", "no%20name"] {
         for asked in ["drain", "undrain"] {
             change(&admin, node, asked)
@@ -145,14 +148,14 @@ async fn a_node_that_is_not_there_cannot_be_changed() {
 
 #[tokio::test]
 async fn without_a_majority_a_node_shows_what_it_knows_and_changes_nothing() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
+    let cluster = start(NO_KAFKA, &[]).await;
     // Once the leader is left, which goes on taking itself for that, and once another.
-    let leader = cluster.leader().await;
+    let leader = leader(&cluster).await;
     for left in [leader, (leader + 1) % 3] {
         let others: Vec<usize> = (0..3).filter(|number| *number != left).collect();
-        let admin = cluster.admin(left);
+        let admin = cluster.node(left).admin();
         for number in &others {
-            cluster.nodes[*number].kill();
+            cluster.kill(*number).await;
         }
         let seen = until(&admin, "nobody leads", |cluster| {
             cluster["leader"].is_null()
@@ -174,8 +177,7 @@ async fn without_a_majority_a_node_shows_what_it_knows_and_changes_nothing() {
         let removed = remove(&admin, &name(others[0])).await;
         removed.expect_problem(503, "no_quorum");
         for number in &others {
-            cluster.nodes[*number].restart().await.unwrap();
-            is_ready(&cluster.nodes[*number]).await;
+            cluster.restart(*number).await;
         }
         let seen = until(&admin, "a node leads again", |cluster| {
             cluster["leader"].is_string()

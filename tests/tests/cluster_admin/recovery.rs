@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::json;
-use sluice_tests::{Kafka, Node, eventually, unique};
+use sluice_tests::{Cluster, Kafka, Node, eventually, unique};
 
-use crate::{Cluster, DEADLINE, NO_KAFKA, is_ready, name, node, of, shown, until};
+use crate::{DEADLINE, NO_KAFKA, name, of, shown, start, until};
 
 fn volume(node: &Node) -> PathBuf {
     node.folder().join("registry")
@@ -15,11 +15,16 @@ fn volume(node: &Node) -> PathBuf {
 
 /// Runs it on the volume of a node, and returns its exit status and what it has printed.
 async fn recover(cluster: &Cluster, number: usize, confirmed: bool) -> (Option<i32>, String) {
-    let command = node(number, &cluster.ports)
+    let command = Node::builder()
         .bootstrap(NO_KAFKA)
+        .env("SLUICE_CLUSTER__NAME", name(number))
+        .env(
+            "SLUICE_CLUSTER__ADVERTISE",
+            cluster.network().address(number),
+        )
         .subcommand("recover")
         .arg("--data-dir")
-        .arg(volume(&cluster.nodes[number]));
+        .arg(volume(cluster.node(number)));
     let command = match confirmed {
         true => command.arg("--i-have-lost-a-majority"),
         false => command,
@@ -34,12 +39,12 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
     let topic = unique("orders");
     kafka.create_topic(&topic, 1).await.unwrap();
     kafka.fill(&topic, 30, 0).await.unwrap();
-    let cluster = Cluster::start(kafka.bootstrap(), &[]).await;
+    let cluster = start(kafka.bootstrap(), &[]).await;
     let (lost, left) = ([0, 1], 2);
-    let before = shown(&cluster.admin(left)).await;
+    let before = shown(&cluster.node(left).admin()).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        let client = cluster.nodes[left].client();
+        let client = cluster.client(left);
         let body = json!({"group_id": unique("group"), "topics": [&topic],
             "auto_offset_reset": "earliest", "session_timeout_ms": 600_000});
         let session = client.subscribe(body).await.expect(200);
@@ -49,21 +54,23 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
         client.commit(&id, ()).await.expect(200);
         ids.push(id);
     }
-    until(&cluster.admin(left), "each node owns one", |cluster| {
-        (0..3).all(|number| of(cluster, number)["sessions"] == 1)
-    })
+    until(
+        &cluster.node(left).admin(),
+        "each node owns one",
+        |cluster| (0..3).all(|number| of(cluster, number)["sessions"] == 1),
+    )
     .await;
 
     for number in lost {
-        cluster.nodes[number].kill();
+        cluster.kill(number).await;
     }
     let (code, printed) = recover(&cluster, left, true).await;
     assert_eq!(code, Some(74), "{printed}");
     assert!(printed.contains("another process uses"), "{printed}");
-    cluster.nodes[left].kill();
-    let of_before = cluster.nodes[0].folder().join("registry-of-before");
-    fs::rename(volume(&cluster.nodes[0]), &of_before).unwrap();
-    fs::remove_dir_all(volume(&cluster.nodes[1])).unwrap();
+    cluster.kill(left).await;
+    let of_before = cluster.node(0).folder().join("registry-of-before");
+    fs::rename(volume(cluster.node(0)), &of_before).unwrap();
+    fs::remove_dir_all(volume(cluster.node(1))).unwrap();
 
     let (code, printed) = recover(&cluster, left, false).await;
     assert_eq!(code, Some(64), "{printed}");
@@ -80,42 +87,45 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
     );
 
     // The node alone decides again, and serves what the others owned too.
-    cluster.nodes[left].restart().await.unwrap();
-    is_ready(&cluster.nodes[left]).await;
-    let after = shown(&cluster.admin(left)).await;
+    cluster.restart(left).await;
+    let after = shown(&cluster.node(left).admin()).await;
     assert_ne!(after["id"], before["id"]);
     assert!(told("cluster", after["id"].as_str().unwrap()), "{printed}");
     assert_eq!(after["leader"], name(left));
     reads_on_at(&cluster, left, &ids, 10).await;
 
     // A former member that comes back after all is none.
-    fs::rename(&of_before, volume(&cluster.nodes[0])).unwrap();
-    cluster.nodes[0].restart().await.unwrap();
+    fs::rename(&of_before, volume(cluster.node(0))).unwrap();
+    cluster.revive(0).await;
     eventually(DEADLINE, "it is refused", async || {
-        cluster.nodes[left].log_contains("stranger refused")
+        cluster.node(left).log_contains("stranger refused")
     })
     .await;
-    let client = cluster.nodes[0].client();
+    let client = cluster.client(0);
     let ready = client.call(Method::GET, "/readyz", ()).await;
     ready.expect_problem(503, "no_quorum");
-    let seen = shown(&cluster.admin(left)).await;
+    let seen = shown(&cluster.node(left).admin()).await;
     let alive = |number: usize| of(&seen, number)["state"] == "alive";
     assert_eq!([0, 1, 2].map(alive), [false, false, true], "{seen}");
-    cluster.nodes[0].kill();
-    fs::remove_dir_all(volume(&cluster.nodes[0])).unwrap();
+    cluster.kill(0).await;
+    fs::remove_dir_all(volume(cluster.node(0))).unwrap();
 
     for number in lost {
-        cluster.nodes[number].restart().await.unwrap();
+        cluster.revive(number).await;
     }
     for number in lost {
-        is_ready(&cluster.nodes[number]).await;
-        let joined = until(&cluster.admin(number), "all decide together", |cluster| {
-            (0..3).all(|number| {
-                let node = of(cluster, number);
-                let decides = node["role"] == "voter" || node["role"] == "leader";
-                node["state"] == "alive" && decides
-            })
-        })
+        cluster.ready(number).await;
+        let joined = until(
+            &cluster.node(number).admin(),
+            "all decide together",
+            |cluster| {
+                (0..3).all(|number| {
+                    let node = of(cluster, number);
+                    let decides = node["role"] == "voter" || node["role"] == "leader";
+                    node["state"] == "alive" && decides
+                })
+            },
+        )
         .await;
         assert_eq!(joined["id"], after["id"]);
         reads_on_at(&cluster, number, &ids, 15 + 5 * number).await;
@@ -124,7 +134,7 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
 
 /// Each session goes on with its next five records, from this offset on.
 async fn reads_on_at(cluster: &Cluster, number: usize, ids: &[String], offset: usize) {
-    let client = cluster.nodes[number].client();
+    let client = cluster.client(number);
     for id in ids {
         let polled = client
             .consume(id, json!({"max_records": 5, "timeout_ms": 60_000}))

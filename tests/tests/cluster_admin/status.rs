@@ -4,7 +4,7 @@ use serde_json::Value;
 use sluice_tests::Node;
 use sluice_tests::ports::Port;
 
-use crate::{Cluster, DEADLINE, NO_KAFKA, name, of, shown, until};
+use crate::{DEADLINE, NO_KAFKA, leader, name, of, shown, start, until};
 
 /// Runs it against a URL, and returns its exit status and what it has printed.
 async fn status(url: &str, more: &[&str]) -> (Option<i32>, String) {
@@ -25,12 +25,12 @@ fn line(printed: &str, number: usize) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_cluster_is_shown_as_a_table_and_a_dead_node_in_the_exit_status() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
-    let (leader, dead) = (cluster.leader().await, cluster.follower().await);
-    let url = cluster.nodes[leader].admin_url();
+    let cluster = start(NO_KAFKA, &[]).await;
+    let (leader, dead) = (leader(&cluster).await, (leader(&cluster).await + 1) % 3);
+    let url = cluster.node(leader).admin_url();
     let (code, printed) = status(&url, &[]).await;
     assert_eq!(code, Some(0), "{printed}");
-    let id = shown(&cluster.admin(0)).await["id"].clone();
+    let id = shown(&cluster.node(0).admin()).await["id"].clone();
     let heading = format!(
         "cluster {}, led by {} in term",
         id.as_str().unwrap(),
@@ -41,13 +41,15 @@ async fn a_cluster_is_shown_as_a_table_and_a_dead_node_in_the_exit_status() {
         let line = line(&printed, number);
         let role = if number == leader { "leader" } else { "voter" };
         assert_eq!(line[1..5], ["alive", role, "0", env!("CARGO_PKG_VERSION")]);
-        assert_eq!(line.last(), Some(&&*cluster.ports[number].address()));
+        assert_eq!(line.last(), Some(&&*cluster.network().address(number)));
     }
 
-    cluster.nodes[dead].kill();
-    until(&cluster.admin(leader), "its death is known", |cluster| {
-        of(cluster, dead)["state"] == "dead"
-    })
+    cluster.kill(dead).await;
+    until(
+        &cluster.node(leader).admin(),
+        "its death is known",
+        |cluster| of(cluster, dead)["state"] == "dead",
+    )
     .await;
     let (code, printed) = status(&format!("{url}/"), &[]).await;
     assert_eq!(
@@ -65,14 +67,14 @@ async fn a_cluster_is_shown_as_a_table_and_a_dead_node_in_the_exit_status() {
 
 #[tokio::test]
 async fn without_a_leader_the_exit_status_is_1() {
-    let cluster = Cluster::start(NO_KAFKA, &[]).await;
-    cluster.nodes[1].kill();
-    cluster.nodes[2].kill();
-    until(&cluster.admin(0), "nobody leads", |cluster| {
+    let cluster = start(NO_KAFKA, &[]).await;
+    cluster.kill(1).await;
+    cluster.kill(2).await;
+    until(&cluster.node(0).admin(), "nobody leads", |cluster| {
         cluster["leader"].is_null()
     })
     .await;
-    let (code, printed) = status(&cluster.nodes[0].admin_url(), &[]).await;
+    let (code, printed) = status(&cluster.node(0).admin_url(), &[]).await;
     assert_eq!(code, Some(1), "{printed}");
     assert!(printed.contains("without a leader"), "{printed}");
 }

@@ -78,6 +78,15 @@ impl Authority for Registry {
         Ok(())
     }
 
+    async fn observed(
+        &self,
+        _: &Claim,
+        counts: BTreeMap<TopicName, i32>,
+    ) -> Result<(), AuthorityError> {
+        self.held().record.counts_seen = counts;
+        Ok(())
+    }
+
     async fn assign(
         &self,
         _: &Claim,
@@ -118,6 +127,7 @@ impl Fixture {
             points: PartitionMap::new(),
             mode: Mode::Subscribed,
             counts_at_creation: [(topic.clone(), partitions)].into(),
+            counts_seen: [(topic.clone(), partitions)].into(),
             handed_over: None,
         };
         Self {

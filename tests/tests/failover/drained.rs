@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::kafka::Record;
-use sluice_tests::{Client, Cluster, Dice, Kafka, Traffic, Verdict, places, unique};
+use sluice_tests::{Client, Cluster, Dice, Kafka, Traffic, Verdict, eventually, places, unique};
 
 use crate::DEADLINE;
 
@@ -58,7 +58,38 @@ async fn two_of_five_that_drain_at_once_under_clients_that_go_round_all_cost_no_
     for node in both {
         cluster.restart(node).await;
     }
-    traffic.finish(&cluster, kafka, &Verdict::unnoticed()).await;
+    // What comes while a node closes its port is told to ask another.
+    let verdict = Verdict::unnoticed().or(503, "shutting_down");
+    traffic.finish(&cluster, kafka, &verdict).await;
+}
+
+/// It waits at the owner, a node that stays, and no answer is due before the drain is over.
+#[tokio::test]
+async fn a_long_poll_by_way_of_a_node_that_drains_is_answered_in_good_order() {
+    let kafka = Kafka::shared().await;
+    let cluster = cluster_of(3, kafka).await;
+    let topic = unique("orders");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    let spec = json!({"group_id": unique("group"), "topics": [topic]});
+    let session = cluster.client(0).subscribe(spec).await.expect(200);
+    let id = session.text_at("consumer_id").to_owned();
+    let owner = cluster.owner(&id).await.unwrap();
+    let entry = (owner + 1) % 3;
+    let polling = tokio::spawn({
+        let (client, id) = (cluster.client(entry), id.clone());
+        async move { client.consume(&id, json!({"timeout_ms": 60_000})).await }
+    });
+    eventually(DEADLINE, "the poll waits", async || {
+        let described = cluster.client(owner).get(&id).await.expect(200);
+        described["idle_ms"] == 0
+    })
+    .await;
+    cluster.terminate(entry);
+    assert_eq!(cluster.ended(entry, DEADLINE).await, Some(0));
+    let polled = polling.await.unwrap().expect(200);
+    assert!(polled.records().is_empty());
+    cluster.restart(entry).await;
+    cluster.client(owner).delete(&id).await.expect(204);
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ async fn the_walk_of_the_readme_works_as_it_is_printed() {
         again,
         session,
         deleted,
+        written,
     ] = &answers[..]
     else {
         panic!("the walk has other steps than this test knows: {commands:#?}");
@@ -125,6 +126,9 @@ async fn the_walk_of_the_readme_works_as_it_is_printed() {
     assert_eq!(session["group_id"], "readme");
     assert_eq!(session["state"], "running");
     assert_eq!(deleted.status, 204);
+    let offsets = written["offsets"].as_array().expect("a list");
+    assert_eq!(offsets.len(), 2);
+    assert!(offsets.iter().all(|entry| entry["offset"].is_i64()));
 }
 
 #[test]

@@ -72,11 +72,7 @@ impl Authority for Slow {
         self.write().await
     }
 
-    async fn observed(
-        &self,
-        _: &Claim,
-        _: BTreeMap<TopicName, i32>,
-    ) -> Result<(), AuthorityError> {
+    async fn observed(&self, _: &Claim, _: BTreeMap<TopicName, i32>) -> Result<(), AuthorityError> {
         self.write().await
     }
 

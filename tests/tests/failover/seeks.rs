@@ -179,7 +179,6 @@ async fn a_session_from_the_end_misses_nothing_although_its_owner_is_lost_before
 /// The next owner joins as the member that was there, which makes no rebalance: it has to see by
 /// itself that there is more.
 #[tokio::test]
-#[ignore = "a taker does not look for partitions that were added before it joined"]
 async fn partitions_that_were_added_before_the_owner_was_lost_are_read_from_their_beginning() {
     let kafka = Kafka::shared().await;
     let cluster = three(kafka).await;

@@ -20,7 +20,7 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// How long before its end a node may close its port: a connection that is made or used again at
 /// that very moment is reset, whatever either side does.
-const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// Describes a cluster before it is started. Made by [`Cluster::builder`].
 #[derive(Debug, Clone)]

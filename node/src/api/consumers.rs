@@ -97,6 +97,8 @@ pub(super) async fn consume(call: Call) -> Result<Reply, Unserved> {
         Err(Error::OwnerUnavailable) if Instant::now() >= wait_end => {
             Ok(empty(&asked, &*state.clock)?)
         }
+        // It waited at another node when this one stopped.
+        Err(Error::ShuttingDown) if call.hop().was_sent_on() => Ok(empty(&asked, &*state.clock)?),
         Err(error) => Err(cursor_fault(error, "after")),
     }
 }

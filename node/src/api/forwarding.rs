@@ -19,11 +19,11 @@ use actix_web::http::header::HeaderMap;
 use sluice_actors::Deadline;
 use tokio::time::Instant;
 
-use super::Route;
 use super::call::Call;
 use super::error::{Code, Problem};
 use super::reply::Reply;
 use super::unserved::Unserved;
+use super::{CONSUME, Route};
 use crate::ownership::{self, Owner};
 use crate::peer::{Answered, Forward, PeerError};
 
@@ -64,6 +64,10 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
             answered = send_on(&call, &owner, is_sparing) => answered,
             () = state.ownership.dead(&owner.node) => {
                 Err(PeerError::Lost("it is declared dead".to_owned()))
+            }
+            // A poll may wait far longer than this node goes on: its client asks another.
+            () = state.ownership.stopped(), if route.path == CONSUME => {
+                Err(PeerError::Lost("this node stops".to_owned()))
             }
         };
         match answered {

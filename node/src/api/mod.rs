@@ -68,6 +68,9 @@ struct Route {
     run: fn(Call) -> LocalBoxFuture<'static, Result<Reply, Unserved>>,
 }
 
+/// Where sessions are polled.
+const CONSUME: &str = "/api/consumers/{id}/consume";
+
 /// What clients use.
 static CLIENT: [Route; 11] = [
     Route {
@@ -99,7 +102,7 @@ static CLIENT: [Route; 11] = [
     },
     Route {
         method: Method::POST,
-        path: "/api/consumers/{id}/consume",
+        path: CONSUME,
         produces: Produces::Json,
         errors: &[
             Code::MalformedJson,

@@ -57,6 +57,11 @@ impl Hop {
         self.avoided.push((node, Instant::now() + AVOIDED));
     }
 
+    /// Whether the request has been sent to another node already.
+    pub fn was_sent_on(&self) -> bool {
+        !self.avoided.is_empty()
+    }
+
     /// The nodes that could not be reached just now.
     pub(super) fn avoided(&self) -> impl Iterator<Item = &NodeId> {
         let now = Instant::now();

@@ -275,6 +275,11 @@ impl<H: Host> Ownership<H> {
         }
     }
 
+    /// Waits until this node serves no more requests.
+    pub async fn stopped(&self) {
+        self.core.stopped().await;
+    }
+
     /// Waits until this run of a node has ended, as far as this node knows.
     pub async fn dead(&self, node: &NodeId) {
         let mut changes = self.core.registry.changes();

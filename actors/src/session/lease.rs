@@ -81,10 +81,11 @@ impl SessionActor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq};
+    use sluice_types::{Claim, PartitionMap, Partitions, Point, SeekSeq, TopicName};
 
     use super::*;
     use crate::{AuthorityError, Standing};
@@ -106,6 +107,14 @@ mod tests {
             _: &Claim,
             _: SeekSeq,
             _: PartitionMap<Point>,
+        ) -> Result<(), AuthorityError> {
+            Err(AuthorityError::Unavailable)
+        }
+
+        async fn observed(
+            &self,
+            _: &Claim,
+            _: BTreeMap<TopicName, i32>,
         ) -> Result<(), AuthorityError> {
             Err(AuthorityError::Unavailable)
         }

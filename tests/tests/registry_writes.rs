@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,11 +73,7 @@ impl Authority for Slow {
         self.write().await
     }
 
-    async fn observed(
-        &self,
-        _: &Claim,
-        _: BTreeMap<TopicName, i32>,
-    ) -> Result<(), AuthorityError> {
+    async fn observed(&self, _: &Claim, _: BTreeMap<TopicName, i32>) -> Result<(), AuthorityError> {
         self.write().await
     }
 

@@ -36,6 +36,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What a request without a query asks for.
+    #[cfg(test)]
+    pub(crate) fn json() -> Self {
+        Self::parse(Query::default(), &mut Faults::default())
+    }
+
     /// Reads the query.
     pub(crate) fn parse(mut query: Query, faults: &mut Faults) -> Self {
         let key_format = query.take("key.format", faults, format);

@@ -1,8 +1,10 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sluice_actors::{Commit, HeadersFormat, Seek, SeekTarget};
-use sluice_types::{AssignmentStrategy, Format, OffsetReset, Timestamp};
+use sluice_actors::{Commit, HeadersFormat, Outgoing, Seek, SeekTarget};
+use sluice_types::{AssignmentStrategy, Format, OffsetReset, Partition, Timestamp};
 
+use super::produce::Options;
 use super::subscribe::Subscribe;
 use super::*;
 use crate::api::error::{Code, Problem};
@@ -275,6 +277,50 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 /// Refusals must be ones that a client can act on.
+fn written(body: &str) -> Result<Vec<Outgoing>, Problem> {
+    let body = Bytes::from(body.to_owned());
+    produce::parse(&body, Options::json(), 10, Faults::default())
+}
+
+#[test]
+fn what_is_to_be_written_stays_part_of_the_body() {
+    let records = written(
+        r#" {"records": [ {"value" : {"b": 1.0,  "a":1e9} , "key":"\u0041", "partition":2.0},
+                          {"key":null, "timestamp": 5, "headers": {"a": null, "b": ""}} ] } "#,
+    )
+    .unwrap();
+    let [first, second] = &records[..] else {
+        panic!("{records:?}");
+    };
+    assert_eq!(
+        first.value.as_deref(),
+        Some(&br#"{"b": 1.0,  "a":1e9}"#[..])
+    );
+    assert_eq!(first.key.as_deref(), Some(&br#""\u0041""#[..]));
+    assert_eq!(first.partition.map(Partition::get), Some(2));
+    assert_eq!((&second.key, &second.value), (&None, &None));
+    assert_eq!(second.timestamp, Some(Timestamp::from_millis(5)));
+    assert_eq!(second.header_count, 2);
+}
+
+#[test]
+fn of_many_faults_a_hundred_are_told() {
+    let faulty = |count: usize| format!(r#"{{"records":[{}]}}"#, vec!["7"; count].join(","));
+    let told = |count| {
+        let body = Bytes::from(faulty(count));
+        fields(produce::parse(
+            &body,
+            Options::json(),
+            10_000,
+            Faults::default(),
+        ))
+    };
+    assert_eq!(told(100).len(), 100);
+    let most = told(5_000);
+    assert_eq!(most.len(), 101);
+    assert_eq!(most[100], "records");
+}
+
 fn check<T>(parsed: Result<T, Problem>) {
     if let Err(problem) = parsed {
         assert!(matches!(
@@ -292,6 +338,9 @@ proptest! {
         check(poll::parse(Some(body.clone()), Faults::default()));
         check(commit::parse(Some(body.clone()), Faults::default()));
         check(seek::parse(Some(body.clone()), Faults::default()));
+        check(written(&body.to_string()));
+        let records = json!({"records": [{"key": 1, "headers": body.clone()}, body.clone()]});
+        check(written(&records.to_string()));
         check(assign::parse(Some(body), Faults::default()));
     }
 
@@ -300,6 +349,7 @@ proptest! {
         if let Ok(body) = crate::api::body::parse(&bytes) {
             check(subscribe(body));
         }
+        drop(produce::parse(&bytes.clone().into(), Options::json(), 10, Faults::default()));
         let text = String::from_utf8_lossy(&bytes);
         check(list::parse(Query::parse(&text), Faults::default()));
     }

@@ -19,7 +19,9 @@ mod heading;
 mod native;
 mod poller;
 mod stats;
+mod steady;
 mod table;
+mod trio;
 
 pub use child::{Child, Task, run_task};
 pub use cost::{Cost, threads_and_memory};
@@ -27,4 +29,6 @@ pub use heading::print_heading;
 pub use native::{Assigned, DrainTask, Drained, HoldTask, Joined, Settings, next, subscribed};
 pub use poller::{PollOptions, Poller};
 pub use stats::{Spread, percentile};
+pub use steady::{Noted, Open, Steady};
 pub use table::Table;
+pub use trio::Trio;

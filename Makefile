@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := .cache/tools
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce chart chart-config image-lint compose dashboards metrics balancer scale skew fmt clippy doc deny deny-advisories logs links
+.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce bench-failover bench-forward bench-subscribe bench-registry chart chart-config image-lint compose dashboards metrics balancer scale skew fmt clippy doc deny deny-advisories logs links
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -30,6 +30,18 @@ bench-latency: ## how late a record comes, beside librdkafka; options in ARGS
 
 bench-idle: ## what resting sessions cost, beside librdkafka; options in ARGS
 	$(CARGO) bench -p sluice-tests --locked --bench idle -- $(ARGS)
+
+bench-failover: ## how long clients wait when a node ends; options in ARGS
+	$(CARGO) bench -p sluice-tests --locked --bench failover -- $(ARGS)
+
+bench-forward: ## what asking another node than the owner costs; options in ARGS
+	$(CARGO) bench -p sluice-tests --locked --bench forward -- $(ARGS)
+
+bench-subscribe: ## how many sessions a second come and go, beside librdkafka; options in ARGS
+	$(CARGO) bench -p sluice-tests --locked --bench subscribe -- $(ARGS)
+
+bench-registry: ## what the registry takes of memory, and of time for a snapshot; numbers of sessions in ARGS
+	$(CARGO) bench -p sluice-raft --locked --bench registry -- $(ARGS)
 
 chart: $(TOOLS)/go $(TOOLS)/python ## the Helm chart: lint, unit tests, the schemas of Kubernetes (Go, Python)
 	$(TOOLS)/python/bin/python .ci/check-chart $(ARGS)

@@ -19,6 +19,7 @@ mod net;
 pub mod rebalance;
 mod registry;
 mod replica;
+pub mod snapshot;
 mod store;
 mod types;
 mod watch;

@@ -19,8 +19,10 @@ mod heading;
 mod native;
 mod poller;
 mod stats;
+mod steady;
 mod table;
 mod writer;
+mod trio;
 
 pub use child::{Child, Task, run_task};
 pub use cost::{Cost, threads_and_memory};
@@ -28,5 +30,7 @@ pub use heading::print_heading;
 pub use native::{Assigned, DrainTask, Drained, HoldTask, Joined, Settings, next, subscribed};
 pub use poller::{PollOptions, Poller};
 pub use stats::{Spread, percentile};
+pub use steady::{Noted, Open, Steady};
 pub use table::Table;
 pub use writer::{WriteTask, Writing, Written, write_over_http};
+pub use trio::Trio;

@@ -109,6 +109,27 @@ impl Poller {
         bytes as u64
     }
 
+    /// Sends what follows through this client, to whichever node it leads.
+    pub fn through(&mut self, client: &Client) {
+        self.client = client.clone();
+    }
+
+    /// Returns the session's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Goes back to the beginning of a topic.
+    ///
+    /// # Panics
+    /// When Sluice refuses.
+    pub async fn rewind(&mut self, topic: &str) {
+        let beginning = json!({"topic": topic, "offset": "earliest"});
+        self.client.seek(&self.id, beginning).await.expect(200);
+        self.cursor = None;
+        self.next.clear();
+    }
+
     /// Ends the session.
     pub async fn end(self) {
         self.client.delete(&self.id).await.expect(204);

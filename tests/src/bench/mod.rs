@@ -21,8 +21,8 @@ mod poller;
 mod stats;
 mod steady;
 mod table;
-mod writer;
 mod trio;
+mod writer;
 
 pub use child::{Child, Task, run_task};
 pub use cost::{Cost, threads_and_memory};
@@ -32,5 +32,5 @@ pub use poller::{PollOptions, Poller};
 pub use stats::{Spread, percentile};
 pub use steady::{Noted, Open, Steady};
 pub use table::Table;
-pub use writer::{WriteTask, Writing, Written, write_over_http};
 pub use trio::Trio;
+pub use writer::{WriteTask, Writing, Written, write_over_http};

@@ -5,6 +5,7 @@
 
 pub(super) mod assign;
 pub(super) mod commit;
+mod expected;
 mod fields;
 pub(super) mod list;
 mod offsets;

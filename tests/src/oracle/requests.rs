@@ -90,7 +90,11 @@ fn fault(request: &Request, answers: &Answers) -> Option<Kind> {
     });
     let is_unsent = matches!(request.outcome, Outcome::NotConnected(_));
     let in_trouble = troubles.any(|trouble| is_unsent || !trouble.absent);
+    let took = request.ended.saturating_sub(request.began);
+    // A node that was frozen until then can only say that it is too late.
+    let was_too_late = in_trouble && took > request.deadline;
     match &request.outcome {
+        Outcome::Answered { status: 504, .. } if was_too_late => return None,
         Outcome::Answered {
             status,
             code,
@@ -111,7 +115,6 @@ fn fault(request: &Request, answers: &Answers) -> Option<Kind> {
         }
         Outcome::Silent => {}
     }
-    let took = request.ended.saturating_sub(request.began);
     let allowed = request.deadline + answers.slack;
     let is_late = request.outcome == Outcome::Silent || took > allowed;
     (is_late && !in_trouble).then_some(Kind::Late {
@@ -185,6 +188,14 @@ mod tests {
         assert_eq!(faults(8, answer(), &[(0, 17, 19)]).len(), 1);
         let silent = faults(9, Outcome::Silent, &[]);
         assert!(matches!(silent[..], [Kind::Late { .. }]));
+    }
+
+    #[test]
+    fn a_node_that_was_frozen_beyond_a_deadline_may_say_so() {
+        let late = || problem(504, "kafka_timeout", false);
+        assert_eq!(faults(7, late(), &[(1, 11, 15)]), []);
+        assert_eq!(faults(7, late(), &[(0, 11, 15)]).len(), 1);
+        assert_eq!(faults(5, late(), &[(1, 11, 15)]).len(), 1);
     }
 
     #[test]

@@ -37,5 +37,5 @@ pub use request::{
     Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
     SeekTarget, Snapshot, SnapshotState, Sought,
 };
-pub use session::Departure;
+pub use session::{Departure, cursor_of_nothing};
 pub use sessions::Sessions;

@@ -142,13 +142,20 @@ impl RegistryHandle {
         self.shared.replica.read().nodes().cloned().collect()
     }
 
-    /// The node that should begin the next session, where it weighs least.
+    /// The node that should begin the next session, where it weighs least. `lately` are the nodes
+    /// of sessions that are on their way into the registry.
     ///
     /// # Errors
     /// [`NoPlace::Full`](placement::NoPlace::Full) only when all nodes are full.
-    pub fn place(&self, is_ready: impl Fn(&NodeId) -> bool) -> Result<NodeId, placement::NoPlace> {
+    pub fn place<'a>(
+        &self,
+        is_ready: impl Fn(&NodeId) -> bool,
+        lately: impl IntoIterator<Item = &'a NodeId>,
+    ) -> Result<NodeId, placement::NoPlace> {
         let registry = self.shared.replica.read();
-        placement::Loads::of(&registry, is_ready).place_new()
+        let mut loads = placement::Loads::of(&registry, is_ready);
+        lately.into_iter().for_each(|node| loads.weigh_down(node));
+        loads.place_new()
     }
 
     /// Follows a session, whether or not it exists yet.

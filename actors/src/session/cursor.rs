@@ -41,6 +41,19 @@ pub(crate) struct Cursor {
     pub(crate) positions: Vec<CursorPosition>,
 }
 
+/// The cursor of a client that has been told nothing: whatever the session holds goes on where it
+/// stands.
+pub fn cursor_of_nothing(id: &ConsumerId, life: CreationStamp) -> String {
+    let nothing = Cursor {
+        life,
+        manual: false,
+        seek_seq: SeekSeq::NONE,
+        generation: 0,
+        positions: Vec::new(),
+    };
+    nothing.encode(id)
+}
+
 impl Cursor {
     /// Writes the cursor. Positions that would make it longer than [`MAX_LEN`] are left out:
     /// about 1,000 fit at any offset.

@@ -70,7 +70,15 @@ impl SessionActor {
             // The handle may have joined anew by itself, on a claim that no longer holds.
             let standing = match after_join {
                 true => confirm(&env, &claim).await,
-                false => Standing::Owner(record),
+                false => Some(Standing::Owner(record)),
+            };
+            let Some(standing) = standing else {
+                // Nobody may ever say whose it is: its partitions are for others until then.
+                if let Err(error) = link.handle.assign(&Offsets::new()) {
+                    tracing::debug!(%error, "cannot decline an assignment");
+                }
+                leave_group(&link, false, Instant::now() + LAST_LEAVE).await;
+                return end(Ended::LeaseLost);
             };
             let record = match standing {
                 Standing::Owner(record) => Record {
@@ -273,14 +281,19 @@ pub(super) async fn create_link(
     Ok(Arc::new(Link::new(handle, cluster, opening.stamp, manual)))
 }
 
-/// Asks the registry until it says something.
-async fn confirm(env: &Environment, claim: &Claim) -> Standing {
+/// Asks the registry until it says something; `None` once this node has no lease: it may have been
+/// replaced, and what it holds then would be held for ever.
+async fn confirm(env: &Environment, claim: &Claim) -> Option<Standing> {
     loop {
         match env.authority.confirm(claim).await {
-            Ok(standing) => return standing,
-            Err(AuthorityError::Stale) => return Standing::Elsewhere,
-            Err(AuthorityError::Unavailable | AuthorityError::Unknown) => sleep(AGAIN).await,
+            Ok(standing) => return Some(standing),
+            Err(AuthorityError::Stale) => return Some(Standing::Elsewhere),
+            Err(AuthorityError::Unavailable | AuthorityError::Unknown) => {}
         }
+        if env.authority.lease().is_zero() {
+            return None;
+        }
+        sleep(AGAIN).await;
     }
 }
 

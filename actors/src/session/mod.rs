@@ -47,6 +47,7 @@ mod trouble;
 
 pub(crate) use actor::SessionActor;
 pub(crate) use ask::{Ask, Fate};
+pub use cursor::cursor_of_nothing;
 pub(crate) use end_guard::{EndGuard, OnEnd};
 pub(crate) use environment::Environment;
 pub use ops::Departure;

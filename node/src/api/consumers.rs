@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sluice_actors::{Deadline, Error as SessionError, Poll, SessionHandle, Sought};
-use sluice_types::{Mode, TopicPartition};
+use sluice_actors::{
+    Deadline, Error as SessionError, Poll, SessionHandle, Sought, cursor_of_nothing,
+};
+use sluice_types::{ConsumerId, Mode, TopicPartition};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -16,6 +18,7 @@ use super::request::{
     assign as assign_request, commit as commit_request, poll, seek as seek_request,
 };
 use super::schema;
+use super::state::State;
 use super::unserved::Unserved;
 use crate::ownership::{Described, Error};
 
@@ -95,21 +98,29 @@ pub(super) async fn consume(call: Call) -> Result<Reply, Unserved> {
         Ok(answer) => Ok(Reply::answer(answer)),
         // The session was between owners for as long as the client wanted to wait.
         Err(Error::OwnerUnavailable) if Instant::now() >= wait_end => {
-            Ok(empty(&asked, &*state.clock)?)
+            Ok(empty(&id, &asked, &state)?)
         }
         // It waited at another node when this one stopped.
-        Err(Error::ShuttingDown) if call.hop().was_sent_on() => Ok(empty(&asked, &*state.clock)?),
+        Err(Error::ShuttingDown) if call.hop().was_sent_on() => Ok(empty(&id, &asked, &state)?),
         Err(error) => Err(cursor_fault(error, "after")),
     }
 }
 
-/// A poll without records that no session has answered: the client goes on where it was.
-fn empty(poll: &Poll, clock: &dyn sluice_types::Clock) -> Result<Reply, Problem> {
-    let mut answer = json!({"records": [], "timestamp": clock.now().as_millis()});
-    if let Some(after) = &poll.after {
-        answer["cursor"] = json!(after);
-    }
-    Reply::json(&answer)
+/// A poll without records that no session has answered: the client goes on where it was, and there
+/// is no assignment to tell of.
+fn empty(id: &ConsumerId, poll: &Poll, state: &State) -> Result<Reply, Problem> {
+    let nowhere = || {
+        state
+            .ownership
+            .life(id)
+            .map(|life| cursor_of_nothing(id, life))
+    };
+    Reply::json(&json!({
+        "records": [],
+        "timestamp": state.clock.now().as_millis(),
+        "cursor": poll.after.clone().or_else(nowhere),
+        "generation": 0,
+    }))
 }
 
 /// Commits: what the body names, or what has been delivered.

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::error::{Code, Problem};
 use super::reply::Reply;
+use super::routes::{CONSUME, Route};
 use super::unserved::Unserved;
-use super::{CONSUME, Route};
 use crate::ownership::{self, Owner};
 use crate::peer::{Answered, Forward, PeerError};
 

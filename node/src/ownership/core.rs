@@ -14,6 +14,7 @@ use tracing::{Instrument, Span};
 use super::authority::record;
 use super::host::{Host, Running};
 use super::pending::Pending;
+use super::placed::Placed;
 use super::supervision::Supervision;
 use super::waiting::Waiting;
 use crate::identity::Identity;
@@ -27,6 +28,7 @@ pub(super) struct Core<H> {
     supervision: Mutex<Supervision>,
     pending: Pending,
     pub(super) waiting: Waiting,
+    pub(super) placed: Placed,
     /// Counts what happens here without a change of the registry: openings, ends, releases.
     turns: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -50,6 +52,7 @@ impl<H: Host> Core<H> {
             supervision: Mutex::new(Supervision::new(seed)),
             pending: Pending::default(),
             waiting: Waiting::default(),
+            placed: Placed::default(),
             turns: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             runtime: tokio::runtime::Handle::current(),

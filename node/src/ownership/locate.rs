@@ -141,7 +141,12 @@ async fn wait<H: Host, T>(
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = core.stopped() => return Err(Error::ShuttingDown),
             () = tokio::time::sleep_until(deadline.instant()) => {
-                return Err(Error::OwnerUnavailable);
+                // Nobody lets this node open it.
+                let is_cut_off = core.is_ours(&session) && core.identity.lease().is_zero();
+                return Err(match is_cut_off {
+                    true => Error::NoQuorum,
+                    false => Error::OwnerUnavailable,
+                });
             }
         }
     }

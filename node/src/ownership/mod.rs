@@ -23,6 +23,7 @@ mod hop;
 mod host;
 mod locate;
 mod pending;
+mod placed;
 mod plan;
 mod reconcile;
 mod runs;
@@ -39,7 +40,7 @@ use std::time::Duration;
 use sluice_actors::{Assignment, Deadline, Departure, SessionEvent, Sessions, Snapshot};
 use sluice_raft::rebalance::AskedMove;
 use sluice_raft::{NodeState, RegistryHandle, SessionView};
-use sluice_types::{Clock, ConsumerId, Epoch, GroupId, NodeId, SessionSpec};
+use sluice_types::{Clock, ConsumerId, CreationStamp, Epoch, GroupId, NodeId, SessionSpec};
 use tokio::sync::{mpsc, watch};
 
 use self::core::Core;
@@ -216,6 +217,12 @@ impl<H: Host> Ownership<H> {
                 snapshot: other?,
             }),
         }
+    }
+
+    /// Tells this life of the id from others, as far as this node knows.
+    pub fn life(&self, id: &ConsumerId) -> Option<CreationStamp> {
+        let session = self.core.registry.lookup(id)?;
+        Some(session.stamp)
     }
 
     /// Some sessions that requests wait for at this node, whoever owns them; `most` at most.

@@ -197,7 +197,10 @@ impl<H: Host> Call<H> {
             return Ok(());
         }
         let is_ready = |node: &NodeId| self.hop.avoided().all(|avoided| avoided != node);
-        let node = match self.core.registry.place(is_ready) {
+        let chosen = self.core.placed.choose(Instant::now(), |lately| {
+            self.core.registry.place(is_ready, lately)
+        });
+        let node = match chosen {
             Ok(node) if !self.core.identity.is(&node) => node,
             // Where no node is known, this one says what there is to say.
             Ok(_) | Err(NoPlace::NoNode) => return Ok(()),
@@ -229,7 +232,7 @@ impl<H: Host> Call<H> {
         }
         let node = self.core.identity.node();
         let mut changes = self.core.registry.changes();
-        while self.core.registry.place(|_| true).as_ref() == Ok(&node) {
+        while self.core.registry.place(|_| true, []).as_ref() == Ok(&node) {
             tokio::select! {
                 () = changes.changed() => {}
                 () = tokio::time::sleep_until(self.deadline.instant()) => {
@@ -237,7 +240,7 @@ impl<H: Host> Call<H> {
                 }
             }
         }
-        match self.core.registry.place(|_| true) {
+        match self.core.registry.place(|_| true, []) {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::ShuttingDown),
         }

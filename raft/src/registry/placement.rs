@@ -78,6 +78,14 @@ impl Loads {
         }
     }
 
+    /// Counts one more session on this node. Only to choose by: it makes no node full.
+    pub(crate) fn weigh_down(&mut self, node: &NodeId) {
+        let load = self.loads.iter_mut().find(|load| load.node == *node);
+        if let Some(load) = load.filter(|load| load.sessions + 1 < u64::from(load.capacity)) {
+            load.sessions += 1;
+        }
+    }
+
     /// The same, with nothing to be placed on this node.
     #[must_use]
     pub fn without(mut self, node: &NodeId) -> Self {

@@ -1,25 +1,24 @@
 //! The one place that builds a node and wires its parts.
 
+mod running;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
 use sluice_raft::NodeAddress;
-use sluice_raft::guard::{Gauges, Guard, NodeChangeError};
+use sluice_raft::guard::Gauges;
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::{self, Draining, Port, State};
 use crate::cluster::{Introduction, Membership, Seat};
-use crate::config::{Config, Drain};
-use crate::failure::Failure;
+use crate::config::Config;
 use crate::metrics::HttpMetrics;
 use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
@@ -27,6 +26,8 @@ use crate::peer::{Badge, Credentials, Fates, Frames, Peers, Strangers};
 use crate::receipts::Ledger;
 use crate::sight::Sight;
 use crate::threads;
+
+pub use running::Running;
 
 /// How long a client may leave sent bytes unacknowledged before its connection is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
@@ -42,12 +43,6 @@ const NOWHERE: &str = "localhost:1";
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-
-/// The part of the drain's time that is kept for ending what could not be handed over.
-const ENDING_SHARE: f64 = 0.3;
-
-/// Of what is left of the drain, this much is for closing connections after sessions have ended.
-const CLOSING_SHARE: Duration = Duration::from_secs(2);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,29 +96,6 @@ impl Default for Options {
 /// A node.
 #[derive(Debug)]
 pub struct App;
-
-type RunningServer = (ServerHandle, JoinHandle<io::Result<()>>);
-
-/// A node that runs. Dropped without [`shutdown`](Self::shutdown), it goes on.
-pub struct Running {
-    /// Where clients connect: the addresses actually bound.
-    pub http: Vec<SocketAddr>,
-    /// Where operators connect.
-    pub admin: SocketAddr,
-    /// Where other nodes connect.
-    pub internal: Option<SocketAddr>,
-    /// The sessions that run here.
-    pub sessions: Sessions,
-    /// The sessions of the cluster.
-    pub ownership: Ownership,
-    producers: Producers,
-    seat: Seat,
-    watching: JoinHandle<()>,
-    draining: Draining,
-    /// Those for clients and operators, and those for other nodes.
-    servers: (Vec<RunningServer>, Vec<RunningServer>),
-    drain: Drain,
-}
 
 impl App {
     /// Starts a node. It listens when this returns. Must be called within a tokio runtime.
@@ -275,87 +247,6 @@ impl App {
             servers,
             drain: config.drain,
         })
-    }
-}
-
-impl Running {
-    /// Stops the node within `drain.timeout`.
-    ///
-    /// ```text
-    ///   sessions handed over -> no voter any more, no leader -+
-    ///   |<----- drain.linger: requests are taken and sent on ->|
-    ///                        sessions left end, or stay with their positions
-    ///                        client and admin port close -> internal port
-    ///                        -> records that were taken are written -> volume
-    /// ```
-    /// A node that no other can take anything from does not linger.
-    pub async fn shutdown(self) {
-        let all = Deadline::after(self.drain.timeout);
-        tracing::info!(timeout = ?self.drain.timeout, "draining");
-        self.draining.begin();
-        if let Some(Membership { guard, .. }) = self.seat.membership() {
-            let until = all.instant() - self.drain.timeout.mul_f64(ENDING_SHARE);
-            let linger = (Instant::now() + self.drain.linger).min(until);
-            let handing_over = self.hand_over(&guard, until);
-            let lingering = async {
-                if self.ownership.has_takers() {
-                    sleep_until(linger).await;
-                }
-            };
-            futures::join!(handing_over, lingering);
-        }
-        let for_sessions = all.remaining().saturating_sub(CLOSING_SHARE);
-        let sessions_end = Deadline::after(for_sessions.max(all.remaining() / 2));
-        let ended = self.ownership.shutdown(sessions_end);
-        if timeout_at(sessions_end.instant(), ended).await.is_err() {
-            tracing::warn!("not all sessions ended before the drain timeout");
-        }
-        // The internal port, the last of them, is needed until clients have their answers.
-        let (clients, peers) = self.servers;
-        for servers in [clients, peers] {
-            let closing = servers.into_iter().map(|(handle, task)| async move {
-                handle.stop(true).await;
-                // Stopping has been asked for; how the task ended says nothing more.
-                let _ = task.await;
-            });
-            let closed = futures::future::join_all(closing);
-            if timeout_at(all.instant(), closed).await.is_err() {
-                tracing::warn!("not all connections closed before the drain timeout");
-            }
-        }
-        // Nothing comes any more; what was taken is on its way already.
-        let unwritten = self.producers.flush(all).await;
-        if unwritten > 0 {
-            tracing::warn!(
-                records = unwritten,
-                "kafka has not acknowledged all records"
-            );
-        }
-        self.watching.abort();
-        self.seat.leave().await;
-        tracing::info!("stopped");
-    }
-
-    /// Gives everything to other nodes, as far as there are any.
-    async fn hand_over(&self, guard: &Guard, until: Instant) {
-        let name = guard.standing().node.name;
-        let giving = async {
-            guard.drain(&name).await?;
-            self.ownership.drained().await;
-            Ok::<_, NodeChangeError>(())
-        };
-        match timeout_at(until, giving).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the cluster cannot be told of the drain"),
-            Err(_) => tracing::warn!("not all sessions were handed over in time"),
-        }
-        let retired = guard.retire(until.saturating_duration_since(Instant::now()));
-        tracing::info!(retired = ?retired.await, "done with the consensus");
-    }
-
-    /// Waits until the node cannot go on.
-    pub async fn failed(&self) -> Failure {
-        self.seat.failed().await
     }
 }
 

@@ -1,0 +1,350 @@
+//! The tables of routes. `openapi.rs` describes the same ones, and a test holds the two together.
+
+use actix_web::http::Method;
+use futures::TryFutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::call::Call;
+use super::error::Code;
+use super::openapi::Port;
+use super::reply::Reply;
+use super::unserved::Unserved;
+use super::{admin, cluster, consumers, docs, health, produce};
+
+/// What a route answers when all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Produces {
+    /// JSON: a client that does not accept it gets 406.
+    Json,
+    /// Something else, or nothing.
+    Other,
+}
+
+/// One method of one path.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) produces: Produces,
+    /// The errors that it can answer besides those that every route can.
+    pub(super) errors: &'static [Code],
+    pub(super) run: fn(Call) -> LocalBoxFuture<'static, Result<Reply, Unserved>>,
+}
+
+/// Where sessions are polled.
+pub(super) const CONSUME: &str = "/api/consumers/{id}/consume";
+
+/// What clients use.
+pub(super) static CLIENT: [Route; 11] = [
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/subscribe",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::TopicNotFound,
+            Code::ConsumerExists,
+            Code::InconsistentGroupProtocol,
+            Code::NoCommittedOffset,
+            Code::SchemaRegistryNotConfigured,
+            Code::TooManySessions,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::SessionFailed,
+        ],
+        run: |call| Box::pin(consumers::subscribe(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: CONSUME,
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::InconsistentGroupProtocol,
+            Code::Superseded,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+        ],
+        run: |call| Box::pin(consumers::consume(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/{id}/commit",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::PartitionNotAssigned,
+            Code::GroupHasMembers,
+            Code::InconsistentGroupProtocol,
+            Code::SessionFailed,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::commit(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/consumers/{id}/seek",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::PartitionNotAssigned,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::seek(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}/position",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::position(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}/assignment",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::assignment(call)),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/consumers/{id}/assignment",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::KafkaAccessDenied,
+            Code::ConsumerNotFound,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::NoCommittedOffset,
+            Code::OffsetOutOfRange,
+            Code::SessionFailed,
+            Code::UnsupportedByDevBroker,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::RebalanceInProgress,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::assign(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers/{id}",
+        produces: Produces::Json,
+        errors: SESSION_READ,
+        run: |call| Box::pin(consumers::describe(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/consumers/{id}",
+        produces: Produces::Other,
+        errors: &[
+            Code::ConsumerNotFound,
+            Code::NoQuorum,
+            Code::KafkaUnavailable,
+            Code::OwnerUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(consumers::delete(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/topics/{topic}/produce",
+        produces: Produces::Json,
+        errors: &[
+            Code::MalformedJson,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::RequestTimeout,
+            Code::SchemaRegistryNotConfigured,
+            Code::KafkaAccessDenied,
+            Code::TopicNotFound,
+            Code::PartitionNotFound,
+            Code::RecordTooLarge,
+            Code::InvalidRecord,
+            Code::InvalidBase64,
+            Code::QueueFull,
+            Code::KafkaUnavailable,
+            Code::ShuttingDown,
+            Code::KafkaTimeout,
+            Code::OutcomeUnknown,
+        ],
+        run: |call| Box::pin(produce::produce(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/produce/status/{requestId}",
+        produces: Produces::Json,
+        errors: &[
+            Code::RequestNotFound,
+            Code::NoQuorum,
+            Code::OwnerUnavailable,
+            Code::KafkaTimeout,
+        ],
+        run: |call| Box::pin(produce::status(call)),
+    },
+];
+
+/// The errors of what looks at a session.
+const SESSION_READ: &[Code] = &[
+    Code::KafkaAccessDenied,
+    Code::ConsumerNotFound,
+    Code::TopicNotFound,
+    Code::InconsistentGroupProtocol,
+    Code::OffsetOutOfRange,
+    Code::SessionFailed,
+    Code::NoQuorum,
+    Code::KafkaUnavailable,
+    Code::OwnerUnavailable,
+    Code::RebalanceInProgress,
+    Code::ShuttingDown,
+    Code::KafkaTimeout,
+];
+
+/// What both ports have.
+static SHARED: [Route; 5] = [
+    Route {
+        method: Method::GET,
+        path: "/livez",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(health::livez(call).err_into()),
+    },
+    Route {
+        method: Method::GET,
+        path: "/readyz",
+        produces: Produces::Json,
+        errors: &[Code::NoQuorum, Code::VolumeNearlyFull, Code::ShuttingDown],
+        run: |call| Box::pin(health::readyz(call).err_into()),
+    },
+    Route {
+        method: Method::GET,
+        path: "/openapi.json",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(docs::openapi(call).err_into()),
+    },
+    Route {
+        method: Method::GET,
+        path: "/docs",
+        produces: Produces::Other,
+        errors: &[],
+        run: |call| Box::pin(docs::page(call).err_into()),
+    },
+    Route {
+        method: Method::GET,
+        path: "/docs/{file:.*}",
+        produces: Produces::Other,
+        errors: &[Code::RouteNotFound],
+        run: |call| Box::pin(docs::file(call).err_into()),
+    },
+];
+
+/// What operators use.
+static ADMIN: [Route; 6] = [
+    Route {
+        method: Method::GET,
+        path: "/metrics",
+        produces: Produces::Other,
+        errors: &[],
+        run: |call| Box::pin(admin::metrics(call).err_into()),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/consumers",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(admin::list(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/cluster",
+        produces: Produces::Json,
+        errors: &[],
+        run: |call| Box::pin(cluster::show(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/cluster/nodes/{name}/drain",
+        produces: Produces::Other,
+        errors: cluster::DRAIN,
+        run: |call| Box::pin(cluster::drain(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/cluster/nodes/{name}/undrain",
+        produces: Produces::Other,
+        errors: cluster::UNDRAIN,
+        run: |call| Box::pin(cluster::undrain(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/cluster/nodes/{name}",
+        produces: Produces::Other,
+        errors: cluster::REMOVE,
+        run: |call| Box::pin(cluster::remove(call)),
+    },
+];
+
+/// The routes of a port.
+pub(super) fn routes(port: Port) -> impl Iterator<Item = &'static Route> {
+    let own: &'static [Route] = match port {
+        Port::Client => &CLIENT,
+        Port::Admin => &ADMIN,
+    };
+    own.iter().chain(&SHARED)
+}

@@ -1,0 +1,14 @@
+//! The shapes of bodies, for the description only: parsing is in `request/`, and a test holds the
+//! two together.
+
+#![allow(dead_code, reason = "only the schemas of these types are used")]
+
+mod consumers;
+mod names;
+mod operations;
+mod produce;
+
+pub(super) use consumers::*;
+pub(super) use names::*;
+pub(super) use operations::*;
+pub(super) use produce::*;

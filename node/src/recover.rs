@@ -7,7 +7,7 @@ use sluice_raft::{Member, NodeAddress, Recovered, StartError, VolumeError};
 use sluice_types::{Clock, SystemClock};
 
 use crate::app;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, HostPort};
 
 /// The command line is not what is needed.
 const EXIT_USAGE: u8 = 64;
@@ -87,6 +87,15 @@ pub(crate) fn place(config: &Config) -> Result<(&Path, NodeAddress), String> {
         );
     }
     let address = app::advertised(config, bind).map_err(|error| error.to_string())?;
+    let peers = &config.cluster.peers;
+    let is_named = |peer: &HostPort| peer.to_string() == address.as_str();
+    // Nodes with empty volumes cannot tell such a start from the very first one.
+    if !peers.is_empty() && !peers.iter().any(is_named) {
+        return Err(format!(
+            "{address} is not among cluster.peers: nodes with empty volumes would not find this \
+             one there, and would form a cluster of their own. Name it there, on all nodes, first"
+        ));
+    }
     Ok((data_dir, address))
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sluice_tests::{Cluster, Kafka, Node, unique};
+use sluice_tests::{Cluster, Kafka, Node, eventually, unique};
 
 use crate::{DEADLINE, NO_KAFKA, name, of, shown, start, until};
 
@@ -154,6 +154,55 @@ async fn sessions_go_on_in_a_cluster_that_is_rebuilt_with_new_volumes() {
             cluster.client(number).get(id).await.expect(200);
         }
     }
+}
+
+#[tokio::test]
+async fn positions_that_a_stopped_node_has_left_are_carried_over_exactly() {
+    let kafka = Kafka::shared().await;
+    let topic = unique("orders");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    kafka.fill(&topic, 40, 0).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |number: usize, data_dir: &Path| {
+        let node = Node::builder()
+            .kafka(kafka)
+            .env("SLUICE_CLUSTER__NAME", name(number))
+            .env("SLUICE_CLUSTER__DATA_DIR", data_dir.display());
+        node.start().await
+    };
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let node = run(0, &old).await;
+    let client = node.client();
+    let body = json!({"group_id": unique("group"), "topics": [&topic],
+        "auto_offset_reset": "earliest", "session_timeout_ms": 600_000});
+    let session = eventually(DEADLINE, "the node takes a session", async || {
+        let reply = client.subscribe(&body).await;
+        (reply.status() == Some(200)).then(|| reply.expect(200))
+    })
+    .await;
+    let id = session.text_at("consumer_id");
+    let read = json!({"max_records": 15, "timeout_ms": 10_000});
+    let polled = client.consume(id, &read).await.expect(200);
+    assert_eq!(polled.records().len(), 15);
+    node.sigterm();
+    let status = node.wait_exit(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{}", node.log());
+
+    let file = folder.path().join("sessions.jsonl");
+    let (code, printed) = export(&old, Some(&file)).await;
+    assert_eq!(code, Some(0), "{printed}");
+    let (code, printed) = import(&new, &file, 1, "127.0.0.1:7070").await;
+    assert_eq!(code, Some(0), "{printed}");
+    let node = run(1, &new).await;
+    let polled = eventually(DEADLINE, "the session reads on", async || {
+        let reply = node.client().consume(id, &read).await;
+        (reply.status() == Some(200)).then(|| reply.expect(200))
+    })
+    .await;
+    assert_eq!(polled.records()[0]["offset"], 15, "nothing was committed");
+    let described = node.client().get(id).await.expect(200);
+    assert_eq!(described["owner"], name(1));
+    node.client().delete(id).await.expect(204);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sluice_actors::EmbeddedBroker;
 use crate::app::{App, Options};
 use crate::config::{Config, Env, Flags, Mistakes};
 use crate::failure::Failure;
-use crate::{dev, recover, shutdown, status, telemetry};
+use crate::{dev, recover, registry, shutdown, status, telemetry};
 
 /// The configuration or the command line is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -41,6 +41,9 @@ enum Command {
     Status(status::Args),
     /// Makes a new cluster out of one node, after a majority was lost
     Recover(recover::Args),
+    /// Carries the sessions of a cluster that has ended into a new one
+    #[command(subcommand)]
+    Registry(registry::Command),
     /// Looks at a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -101,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
             Ok(config) => on_runtime(recover::run(&args, &config)),
             Err(code) => code,
         },
+        Command::Registry(command) => registry(&command, env),
         Command::Config(ConfigCommand::Check { file }) => {
             match load(Some(&file), env, &Flags::default()) {
                 Ok(_) => {
@@ -127,6 +131,26 @@ fn dev(args: &dev::Args, env: &Env) -> ExitCode {
     match load(None, env, &args.flags(&broker, env)) {
         Ok(config) => block_on(env, dev::run(config, broker)),
         Err(code) => code,
+    }
+}
+
+fn registry(command: &registry::Command, env: &Env) -> ExitCode {
+    match command {
+        registry::Command::Export(args) => {
+            let data_dir = match &args.data_dir {
+                Some(data_dir) => Ok(Some(data_dir.clone())),
+                None => load(args.config.as_deref(), env, &Flags::default())
+                    .map(|config| config.cluster.data_dir),
+            };
+            match data_dir {
+                Ok(data_dir) => on_runtime(registry::export(args, data_dir.as_deref())),
+                Err(code) => code,
+            }
+        }
+        registry::Command::Import(args) => match load(args.config.as_deref(), env, &args.flags()) {
+            Ok(config) => on_runtime(registry::import(args, &config)),
+            Err(code) => code,
+        },
     }
 }
 

@@ -19,6 +19,7 @@ pub mod ownership;
 mod peer;
 mod receipts;
 mod recover;
+mod registry;
 pub mod shutdown;
 mod sight;
 mod status;

@@ -7,7 +7,7 @@ use sluice_raft::{Member, NodeAddress, Recovered, StartError, VolumeError};
 use sluice_types::{Clock, SystemClock};
 
 use crate::app;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, HostPort};
 
 /// The command line is not what is needed.
 const EXIT_USAGE: u8 = 64;
@@ -46,21 +46,10 @@ impl Args {
 
 /// Says what it does, does it if that is confirmed, and says what it has done.
 pub(crate) async fn run(args: &Args, config: &Config) -> ExitCode {
-    let Some(data_dir) = &config.cluster.data_dir else {
-        eprintln!("there is no volume to begin from: give --data-dir, or set cluster.data_dir");
-        return ExitCode::from(EXIT_USAGE);
-    };
-    let bind = config.cluster.bind;
-    if bind.is_some_and(|bind| bind.port() == 0) && config.cluster.advertise.is_none() {
-        eprintln!(
-            "others could not find the node: set cluster.advertise, or a port in cluster.bind"
-        );
-        return ExitCode::from(EXIT_USAGE);
-    }
-    let address = match app::advertised(config, bind) {
-        Ok(address) => address,
-        Err(error) => {
-            eprintln!("{error}");
+    let (data_dir, address) = match place(config) {
+        Ok(place) => place,
+        Err(why) => {
+            eprintln!("{why}");
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -80,6 +69,34 @@ pub(crate) async fn run(args: &Args, config: &Config) -> ExitCode {
             ExitCode::from(EXIT_VOLUME)
         }
     }
+}
+
+/// The volume that a cluster is to begin on, and where others find its node.
+///
+/// # Errors
+/// What of the configuration is missing, as a sentence.
+pub(crate) fn place(config: &Config) -> Result<(&Path, NodeAddress), String> {
+    let Some(data_dir) = &config.cluster.data_dir else {
+        return Err("there is no volume: give --data-dir, or set cluster.data_dir".to_owned());
+    };
+    let bind = config.cluster.bind;
+    if bind.is_some_and(|bind| bind.port() == 0) && config.cluster.advertise.is_none() {
+        return Err(
+            "others could not find the node: set cluster.advertise, or a port in cluster.bind"
+                .to_owned(),
+        );
+    }
+    let address = app::advertised(config, bind).map_err(|error| error.to_string())?;
+    let peers = &config.cluster.peers;
+    let is_named = |peer: &HostPort| peer.to_string() == address.as_str();
+    // Nodes with empty volumes cannot tell such a start from the very first one.
+    if !peers.is_empty() && !peers.iter().any(is_named) {
+        return Err(format!(
+            "{address} is not among cluster.peers: nodes with empty volumes would not find this \
+             one there, and would form a cluster of their own. Name it there, on all nodes, first"
+        ));
+    }
+    Ok((data_dir, address))
 }
 
 async fn recover(

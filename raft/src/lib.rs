@@ -25,7 +25,10 @@ mod types;
 mod watch;
 
 pub use command::{Command, Creation, Handover, Move, Registration};
-pub use consensus::{Consensus, ConsensusStatus, Options, Recovered, StartError, Timing, recover};
+pub use consensus::{
+    Consensus, ConsensusStatus, Exported, Options, Recovered, StartError, Timing, export, import,
+    recover,
+};
 pub use error::Error;
 pub use handle::RegistryHandle;
 pub use moment::Moment;

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod page;
+
 fn env(pairs: &[(&str, &str)]) -> Env {
     pairs
         .iter()

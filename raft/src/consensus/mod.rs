@@ -32,6 +32,7 @@ mod quorum;
 mod recovery;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,6 +54,7 @@ pub use options::{Options, Timing};
 pub(crate) use proposing::Proposed;
 pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
+pub use transfer::{Exported, export, import};
 
 use crate::guard::Desk;
 use crate::metrics::Counts;
@@ -81,6 +83,12 @@ pub enum StartError {
     /// This member is in a cluster already.
     #[error("this member is in a cluster already")]
     Formed,
+    /// The directory is not the volume of a member, or of one that never took part in a cluster.
+    #[error("{} holds no registry", .0.display())]
+    NoRegistry(PathBuf),
+    /// The directory holds something, where it must hold nothing.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
     /// A metric cannot be made.
     #[error("metrics cannot be counted")]
     Metrics(#[from] prometheus::Error),

@@ -23,8 +23,10 @@ use tokio::task;
 use super::{StartError, open};
 use crate::replica::Replica;
 use crate::store::codec::records::IdentityV1;
-use crate::store::{LogStore, Snapshots, StoreFailed, snapshot};
-use crate::types::{ClusterId, LogId, Member, Membership, SnapshotMeta, StoredMembership};
+use crate::store::{LogStore, Machine, Snapshots, StoreFailed, next_index, snapshot};
+use crate::types::{
+    ClusterId, LogId, Member, Membership, SnapshotMeta, StorageError, StoredMembership,
+};
 use crate::{Command, RaftId, Registry};
 
 /// What a recovery has made.
@@ -57,12 +59,7 @@ pub async fn recover(
     let stopped = |error: &dyn std::fmt::Display| StartError::Stopped(error.to_string());
 
     let mut log = volume.log;
-    let (applied, _) = machine.applied_state().await.map_err(|e| stopped(&e))?;
-    let behind = applied.map_or(0, |id| id.index + 1);
-    let entries = log.try_get_log_entries(behind..).await;
-    let entries = entries.map_err(|e| stopped(&e))?;
-    machine.apply(entries).await.map_err(|e| stopped(&e))?;
-    let (last, _) = machine.applied_state().await.map_err(|e| stopped(&e))?;
+    let last = take_everything(&mut log, &mut machine).await?;
     let last = last.ok_or_else(|| stopped(&"the volume holds nothing to begin from"))?;
 
     let generation = replica.read().generation() + 1;
@@ -85,7 +82,22 @@ pub async fn recover(
     Ok(recovered)
 }
 
-fn first_snapshot(begin: LogId, raft_id: RaftId, member: Member) -> SnapshotMeta {
+/// Applies all of the log, and returns the last entry that there is.
+pub(super) async fn take_everything(
+    log: &mut LogStore,
+    machine: &mut Machine,
+) -> Result<Option<LogId>, StartError> {
+    let stopped = |error: StorageError| StartError::Stopped(error.to_string());
+    let (applied, _) = machine.applied_state().await.map_err(stopped)?;
+    let entries = log.try_get_log_entries(next_index(applied)..).await;
+    let entries = entries.map_err(stopped)?;
+    machine.apply(entries).await.map_err(stopped)?;
+    let (last, _) = machine.applied_state().await.map_err(stopped)?;
+    Ok(last)
+}
+
+/// A snapshot behind `begin`, in a cluster with this voter alone.
+pub(super) fn first_snapshot(begin: LogId, raft_id: RaftId, member: Member) -> SnapshotMeta {
     let voters = vec![BTreeSet::from([raft_id])];
     let membership = Membership::new(voters, BTreeMap::from([(raft_id, member)]));
     SnapshotMeta {
@@ -95,7 +107,7 @@ fn first_snapshot(begin: LogId, raft_id: RaftId, member: Member) -> SnapshotMeta
     }
 }
 
-async fn keep(
+pub(super) async fn keep(
     snapshots: &Snapshots,
     meta: SnapshotMeta,
     registry: Registry,
@@ -112,7 +124,7 @@ async fn keep(
     }
 }
 
-async fn belong(log: &LogStore, recovered: &Recovered) -> Result<(), StoreFailed> {
+pub(super) async fn belong(log: &LogStore, recovered: &Recovered) -> Result<(), StoreFailed> {
     log.set_identity(IdentityV1 {
         raft_id: recovered.raft_id,
         cluster: Some(recovered.cluster),

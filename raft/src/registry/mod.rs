@@ -84,6 +84,17 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// What a new cluster begins with when it gets the sessions of another one: no node is there,
+    /// so none of them has an owner, and what earlier owners claim holds no longer.
+    pub(crate) fn begun_with(sessions: impl IntoIterator<Item = Session>) -> Self {
+        let mut registry = Self::default();
+        for mut session in sessions {
+            session.disown();
+            registry.sessions.insert(Arc::new(session));
+        }
+        registry
+    }
+
     /// Makes the change, if it is still the time for it.
     pub fn apply(&mut self, command: Command) -> Outcome {
         match command {

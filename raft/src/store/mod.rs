@@ -32,21 +32,9 @@ pub(crate) mod tests;
 
 use failure::Failing;
 pub use failure::{Failure, StoreFailed};
-#[allow(
-    unused_imports,
-    reason = "used by the consensus, which is the next to come"
-)]
 pub(crate) use log::LogStore;
-#[allow(
-    unused_imports,
-    reason = "used by the consensus, which is the next to come"
-)]
 pub(crate) use machine::{Machine, next_index};
 pub(crate) use snapshot::Snapshots;
 pub use space::Space;
 pub use volume::VolumeError;
-#[allow(
-    unused_imports,
-    reason = "used by the consensus, which is the next to come"
-)]
 pub(crate) use volume::{Closed, Volume};

@@ -120,6 +120,11 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
+    /// Whether the directory has been one, however much or little it holds.
+    pub(crate) fn is_there(dir: &Path) -> bool {
+        dir.join(LOG).exists()
+    }
+
     /// Opens the directory, making it what it should be if it is new or empty.
     ///
     /// Blocks while redb mends what a crash has left.

@@ -6,6 +6,7 @@ mod budget;
 mod nodes;
 mod recovery;
 mod status;
+mod transfer;
 
 use std::time::Duration;
 

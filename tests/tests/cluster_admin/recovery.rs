@@ -165,6 +165,22 @@ async fn what_is_no_volume_stays_as_it_is() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
+    // Nodes with empty volumes would look for a cluster in vain.
+    let (status, printed) = Node::builder()
+        .bootstrap(NO_KAFKA)
+        .env("SLUICE_CLUSTER__ADVERTISE", "sluice-2.sluice:7070")
+        .env("SLUICE_CLUSTER__PEERS", "sluice-0.sluice:7070")
+        .subcommand("recover")
+        .arg("--data-dir")
+        .arg(folder.path())
+        .arg("--i-have-lost-a-majority")
+        .run(DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(64), "{printed}");
+    let why = "sluice-2.sluice:7070 is not among cluster.peers";
+    assert!(printed.contains(why), "{printed}");
+
     let nowhere = Node::builder().bootstrap(NO_KAFKA).subcommand("recover");
     let (status, printed) = nowhere.run(DEADLINE).await.unwrap();
     assert_eq!(status.code(), Some(64), "{printed}");

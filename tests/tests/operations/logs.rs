@@ -3,6 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use sluice_tests::{Kafka, Node, eventually, unique};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::{DEADLINE, lines, subscribe, topic};
 
@@ -131,4 +133,76 @@ async fn the_filter_and_the_form_are_chosen_by_the_environment() {
         .unwrap();
     assert_eq!(text.0.code(), Some(64));
     assert!(!text.1.contains('{'), "{}", text.1);
+}
+
+/// How a balancer, or a scanner, leaves a connection.
+#[derive(Clone, Copy, Debug)]
+enum Leaving {
+    Closing,
+    Resetting,
+}
+
+/// Connects, sends this much, and leaves.
+async fn look_in(address: &str, sent: &[u8], leaving: Leaving) {
+    let mut connection = TcpStream::connect(address).await.expect("the node listens");
+    connection.write_all(sent).await.expect("it is sent");
+    if let Leaving::Resetting = leaving {
+        let set = connection.set_zero_linger();
+        set.expect("a connection can be left with a reset");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_no_requests_leave_nothing_in_the_log() {
+    let node = Node::builder()
+        .bootstrap("127.0.0.1:1")
+        .env("SLUICE_CLUSTER__DATA_DIR", "registry")
+        .env("SLUICE_CLUSTER__BIND", "127.0.0.1:0")
+        .env("SLUICE_CLUSTER__SECRET", "of-the-nodes")
+        .start()
+        .await;
+    let client = node.client();
+    eventually(DEADLINE, "the node is ready", async || {
+        client.call(Method::GET, "/readyz", ()).await.status() == Some(200)
+    })
+    .await;
+    let address_of = |url: String| url.trim_start_matches("http://").to_owned();
+    let listening = lines(&node)
+        .into_iter()
+        .find(|line| line["message"] == "listening")
+        .expect("a node tells its addresses");
+    let internal = listening["internal"].as_str().expect("it has this one");
+    let ports = [
+        address_of(node.url()),
+        address_of(node.admin_url()),
+        internal.to_owned(),
+    ];
+    let before = (lines(&node).len(), node.open_files());
+    let tls: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x8a\x11";
+    let sent: [&[u8]; 4] = [b"", b"GET /healthz HT", tls, b"\0\xff\r\n\r\n"];
+    for _ in 0..20 {
+        for address in &ports {
+            for sent in sent {
+                for leaving in [Leaving::Closing, Leaving::Resetting] {
+                    look_in(address, sent, leaving).await;
+                }
+            }
+        }
+    }
+    eventually(
+        DEADLINE,
+        "the node has noticed that they are gone",
+        async || {
+            let open = node.open_files();
+            if open <= before.1 { Ok(()) } else { Err(open) }
+        },
+    )
+    .await;
+    client.call(Method::GET, "/livez", ()).await.expect(200);
+    let log = lines(&node);
+    // That Kafka is not there may be told meanwhile.
+    let about_them = log[before.0..]
+        .iter()
+        .filter(|line| !line["message"].to_string().contains("Kafka"));
+    assert_eq!(about_them.collect::<Vec<_>>(), Vec::<&Value>::new());
 }

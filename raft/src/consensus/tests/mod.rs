@@ -5,6 +5,7 @@ mod cluster;
 mod faults;
 mod recovering;
 mod strangers;
+mod transferring;
 
 use std::time::Duration;
 

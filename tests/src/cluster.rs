@@ -206,7 +206,7 @@ impl Cluster {
     }
 
     /// As [`restart`](Self::restart), but returns when it listens. Its trouble is not over before
-    /// [`over`](Self::over).
+    /// [`end_trouble`](Self::end_trouble).
     ///
     /// # Panics
     /// When it does not listen.

@@ -12,6 +12,9 @@ use crate::{Options, owners, subscribe};
 /// Before a position is asked for again that was not told.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// Sessions that a node takes beyond its half.
+const ROOM: usize = 50;
+
 /// Kills a node that does not lead and asks at once for the position of each of its sessions,
 /// which only a session tells that has its partitions again.
 pub(crate) async fn measure(kafka: &Kafka, options: &Options) -> Result<Table, Error> {
@@ -26,7 +29,10 @@ pub(crate) async fn measure(kafka: &Kafka, options: &Options) -> Result<Table, E
     ]);
     for round in 0..options.rounds {
         eprintln!("round {}: take-over", round + 1);
-        let trio = Trio::start(kafka, &[]).await?;
+        // Room for all of them on two nodes: how fast it goes is the question.
+        let room = (options.takeover.div_ceil(2) + ROOM).to_string();
+        let limit = ("SLUICE_LIMITS__SESSIONS_PER_NODE", room);
+        let trio = Trio::start(kafka, &[limit]).await?;
         let topic = unique("takeover");
         kafka.create_topic(&topic, 1).await?;
         kafka.fill(&topic, 10, 100).await?;

@@ -98,20 +98,19 @@ impl Steady {
 }
 
 impl Noted {
-    /// Returns the longest time between two answers with records of which a part lies between
-    /// these moments, in milliseconds.
+    /// Returns the longest time without records that ended between these moments, whenever it
+    /// began, in milliseconds. What never ends does so at `to`.
     pub fn longest_gap(&self, from: Instant, to: Instant) -> f64 {
         let came = self.answers.iter().map(|(_, came)| *came);
         let ends = came.clone().skip(1).chain([to]);
-        let gaps = came.zip(ends).filter(|(a, b)| *b > from && *a < to);
-        longest(gaps)
+        longest(came.zip(ends).filter(|(_, end)| *end > from && *end <= to))
     }
 
-    /// Returns the longest time that an answer with records took which was asked for before `to`
-    /// and came after `from`, in milliseconds.
+    /// Returns the longest time that an answer with records took which came between these
+    /// moments, in milliseconds.
     pub fn longest_request(&self, from: Instant, to: Instant) -> f64 {
         let requests = self.answers.iter().copied();
-        longest(requests.filter(|(sent, came)| *came > from && *sent < to))
+        longest(requests.filter(|(_, came)| *came > from && *came <= to))
     }
 }
 
@@ -125,14 +124,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_counts_if_a_part_of_it_lies_between_the_moments() {
+    fn a_gap_counts_where_it_ends() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let noted = Noted {
             answers: vec![(at(0), at(100)), (at(100), at(700)), (at(700), at(800))],
             faults: BTreeMap::new(),
         };
-        assert_eq!(noted.longest_gap(at(200), at(900)), 600.0);
+        assert_eq!(noted.longest_gap(at(50), at(650)), 0.0);
+        assert_eq!(noted.longest_gap(at(650), at(900)), 600.0);
         assert_eq!(noted.longest_gap(at(750), at(850)), 100.0);
         // What did not come at all lasts to the end.
         assert_eq!(noted.longest_gap(at(750), at(1_000)), 200.0);

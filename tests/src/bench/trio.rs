@@ -103,24 +103,6 @@ impl Trio {
         owner.expect("the owner is one of the three")
     }
 
-    /// Returns the sum of all series of a metric of a node.
-    ///
-    /// # Panics
-    /// When the node has no such metric.
-    pub async fn metric(&self, number: usize, metric: &str) -> f64 {
-        let admin = self.nodes[number].admin();
-        let scraped = admin.call(Method::GET, "/metrics", ()).await.expect(200);
-        let values = scraped.text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(metric)?;
-            let is_whole = rest.starts_with(' ') || rest.starts_with('{');
-            let value = rest.rsplit_once(' ').map(|(_, value)| value);
-            value.filter(|_| is_whole)?.parse::<f64>().ok()
-        });
-        let values: Vec<f64> = values.collect();
-        assert!(!values.is_empty(), "node {number} has no {metric}");
-        values.iter().sum()
-    }
-
     fn number(&self, node: &str) -> Option<usize> {
         (0..self.nodes.len()).find(|number| name(*number) == node)
     }

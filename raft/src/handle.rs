@@ -132,6 +132,17 @@ impl RegistryHandle {
         left.cloned().collect()
     }
 
+    /// How many sessions of other nodes have yet to take up what was handed over to them, as this
+    /// node knows it. Looks at every session.
+    pub fn on_their_way_from(&self, node: &NodeId) -> usize {
+        let registry = self.shared.replica.read();
+        let is_on_its_way = |session: &&SessionView| {
+            let handed_over = session.handed_over.as_deref();
+            session.owner != *node && handed_over.is_some_and(|left| !left.is_used)
+        };
+        registry.sessions_after(None).filter(is_on_its_way).count()
+    }
+
     /// The node of this name in its latest incarnation, as this node knows it.
     pub fn node(&self, name: &NodeName) -> Option<Node> {
         self.shared.replica.read().node(name).cloned()

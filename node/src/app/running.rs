@@ -19,6 +19,10 @@ use crate::ownership::Ownership;
 /// The part of the drain's time that is kept for ending what could not be handed over.
 const ENDING_SHARE: f64 = 0.3;
 
+/// How long a node that has handed its sessions over waits for their takers before it gives its
+/// leadership up: an election would keep them waiting.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(3);
+
 /// Of what is left of the drain, this much is for closing connections after sessions have ended.
 const CLOSING_SHARE: Duration = Duration::from_secs(2);
 
@@ -109,6 +113,7 @@ impl Running {
         let giving = async {
             guard.drain(&name).await?;
             self.ownership.drained().await;
+            self.ownership.taken_up(TAKEN_UP_WITHIN).await;
             Ok::<_, NodeChangeError>(())
         };
         match timeout_at(until, giving).await {

@@ -246,6 +246,21 @@ impl<H: Host> Ownership<H> {
         }
     }
 
+    /// Waits until the takers have taken up what was handed over to them, for which they need a
+    /// leader; no longer than this.
+    pub async fn taken_up(&self, within: Duration) {
+        let node = self.core.identity.node();
+        let mut changes = self.core.registry.changes();
+        let taken_up = async {
+            while self.core.registry.on_their_way_from(&node) > 0 {
+                changes.changed().await;
+            }
+        };
+        if tokio::time::timeout(within, taken_up).await.is_err() {
+            tracing::info!("not all sessions that were handed over have been taken up yet");
+        }
+    }
+
     /// Whether there is another node that takes sessions.
     pub fn has_takers(&self) -> bool {
         let nodes = self.core.registry.nodes();

@@ -58,12 +58,16 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not answer or refuses.
     pub async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, Error> {
-        let partitions = self.partitions(topic).await?;
         let name = topic.to_owned();
         let what = format!("committed offsets of {group} in {topic}");
         self.ask(&what, Some(group), move |consumer| {
             let mut asked = TopicPartitionList::new();
-            asked.add_partition_range(&name, 0, partitions - 1);
+            // Those without a leader too, as after a broker stood still: the group's coordinator
+            // knows what is committed all the same.
+            let metadata = consumer.fetch_metadata(Some(&name), REQUEST)?;
+            for partition in metadata.topics().iter().flat_map(|t| t.partitions()) {
+                asked.add_partition(&name, partition.id());
+            }
             let answer = consumer.committed_offsets(asked, REQUEST)?;
             let mut committed = BTreeMap::new();
             for element in answer.elements() {

@@ -24,6 +24,28 @@ async fn subscribe(cluster: &Cluster, topic: &str, count: usize) -> Vec<String> 
     ids
 }
 
+/// A session without an owner is worse than a full node: takers may be half as full again.
+#[tokio::test]
+async fn sessions_of_a_lost_node_go_on_although_all_others_are_full() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::builder(kafka.bootstrap());
+    let cluster = cluster.env("SLUICE_LIMITS__SESSIONS_PER_NODE", 4);
+    let cluster = cluster.start().await;
+    let topic = unique("orders");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    let ids = subscribe(&cluster, &topic, 12).await;
+    let spec = json!({"group_id": unique("group"), "topics": [topic]});
+    let refused = cluster.client(0).subscribe(spec).await;
+    refused.expect_problem(429, "too_many_sessions");
+    let lost = cluster.owner(&ids[0]).await.unwrap();
+    cluster.kill(lost).await;
+    let other = cluster.client((lost + 1) % 3);
+    let asked = ids.iter().map(|id| other.position(id));
+    for position in join_all(asked).await {
+        assert_eq!(position.expect(200)["offsets"][&topic]["0"], 0);
+    }
+}
+
 #[tokio::test]
 async fn all_of_many_sessions_go_on_when_their_node_is_killed() {
     let kafka = Kafka::shared().await;

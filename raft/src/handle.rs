@@ -123,15 +123,6 @@ impl RegistryHandle {
         registry.owned_by(node).cloned().collect()
     }
 
-    /// The sessions that earlier incarnations of this node have left, as this node knows them.
-    pub fn owned_by_earlier(&self, node: &NodeId) -> Vec<SessionView> {
-        let registry = self.shared.replica.read();
-        let sessions = registry.sessions_after(None);
-        let is_earlier = |owner: &NodeId| owner.name == node.name && owner != node;
-        let left = sessions.filter(|session| is_earlier(&session.owner));
-        left.cloned().collect()
-    }
-
     /// How many sessions of other nodes have yet to take up what was handed over to them, as this
     /// node knows it. Looks at every session.
     pub fn on_their_way_from(&self, node: &NodeId) -> usize {

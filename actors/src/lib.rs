@@ -16,6 +16,7 @@ mod handle;
 mod kafka;
 mod lag;
 mod metrics;
+mod newest;
 mod producer;
 mod request;
 mod session;
@@ -29,13 +30,14 @@ pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use handle::{AnswerFate, Ended, Opening, SessionEvent, SessionHandle};
 pub use kafka::check_property;
+pub use newest::{Listing, Newest};
 pub use producer::{
     Budget, Charge, Compression, Delivery, Full, HeadersFault, Outcome, Outgoing, ProducerConfig,
     Producers, Production, RecordError, Written, read_headers,
 };
 pub use request::{
     Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
-    SeekTarget, Snapshot, SnapshotState, Sought,
+    SeekTarget, Shared, Snapshot, SnapshotState, Sought,
 };
 pub use session::{Departure, cursor_of_nothing};
 pub use sessions::Sessions;

@@ -17,6 +17,10 @@ pub(crate) enum HandleKind<'a> {
     Standalone,
 }
 
+/// librdkafka wants the name of a group on every handle that is assigned partitions; this one is
+/// never joined and never committed to.
+pub(crate) const NO_GROUP: &str = "sluice-no-group";
+
 /// Where numbers differ from librdkafka's defaults, the reason stands beside them.
 const TUNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),

@@ -82,13 +82,7 @@ fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format)
     };
     let faithful = match format {
         Format::String => string_if_text(out, bytes),
-        Format::Json => match serde_json::from_slice::<&RawValue>(bytes) {
-            Ok(json) => {
-                out.extend_from_slice(json.get().as_bytes());
-                true
-            }
-            Err(_) => false,
-        },
+        Format::Json => json_if_valid(out, bytes),
         Format::Binary | Format::Avro => {
             binary(out, bytes);
             true
@@ -99,6 +93,17 @@ fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format)
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name);
         out.extend_from_slice(b"_encoding\":\"base64\"");
+    }
+}
+
+/// Appends the bytes as they are if they are JSON; returns whether they were.
+pub(super) fn json_if_valid(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(json) => {
+            out.extend_from_slice(json.get().as_bytes());
+            true
+        }
+        Err(_) => false,
     }
 }
 
@@ -178,7 +183,7 @@ pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let start = out.len();
     let room = base64::encoded_len(bytes.len(), true).unwrap_or(0);

@@ -14,6 +14,7 @@
 //! another, rebalances before anything a client asked. Polls run beside them.
 
 mod actor;
+mod answer;
 mod ask;
 mod commit;
 mod cursor;
@@ -30,7 +31,9 @@ mod join;
 mod lease;
 mod link;
 mod manual;
+mod message;
 mod ops;
+mod pausing;
 mod poll;
 mod ready;
 mod refusal;
@@ -44,6 +47,7 @@ mod start;
 mod state;
 mod timers;
 mod trouble;
+mod turns;
 
 pub(crate) use actor::SessionActor;
 pub(crate) use ask::{Ask, Fate};
@@ -54,13 +58,14 @@ pub use ops::Departure;
 pub(crate) use ops::{Asked, Finish};
 pub(crate) use reply::Reply;
 
-// What `consumer` is made of too.
+// What `consumer` and `newest` are made of too.
 pub(crate) use encode::RecordRef;
 pub(crate) use end::leave_group;
 pub(crate) use finder::{Finder, Found};
-pub(crate) use intake::{Intake, Pass, Verdict};
+pub(crate) use intake::{Held, Intake, Pass, Verdict};
 pub(crate) use lease::Lease;
 pub(crate) use link::{Judged, Link};
+pub(crate) use message::encode_message;
 pub(crate) use start::{Restart, restart};
 pub(crate) use state::{Slot, State};
 pub(crate) use trouble::Trouble;

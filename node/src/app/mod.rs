@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
-use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
+use sluice_actors::{Deadline, Newest, ProducerConfig, Producers, Sessions};
 use sluice_raft::NodeAddress;
 use sluice_raft::guard::Gauges;
 use sluice_types::{Clock, SystemClock};
@@ -175,6 +175,7 @@ impl App {
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            newest: Newest::new(&sessions),
             producers: producers.clone(),
             ledger: Ledger::new(config.limits.async_result_bytes),
             peers,

@@ -5,10 +5,12 @@
 
 mod consumers;
 mod names;
+mod onecall;
 mod operations;
 mod produce;
 
 pub(super) use consumers::*;
 pub(super) use names::*;
+pub(super) use onecall::*;
 pub(super) use operations::*;
 pub(super) use produce::*;

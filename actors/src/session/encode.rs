@@ -52,13 +52,7 @@ pub(crate) struct RecordFormat {
 
 /// Appends one record to an answer.
 pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat) {
-    out.extend_from_slice(b"{\"topic\":\"");
-    // A topic name has no character that JSON escapes.
-    out.extend_from_slice(record.topic.as_bytes());
-    out.extend_from_slice(b"\",\"partition\":");
-    integer(out, i64::from(record.partition));
-    out.extend_from_slice(b",\"offset\":");
-    integer(out, record.offset.get());
+    place(out, record);
     out.extend_from_slice(b",\"timestamp\":");
     integer(out, record.timestamp);
     payload(out, b"key", record.key, format.key);
@@ -68,6 +62,17 @@ pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFo
         HeadersFormat::List => headers_list(out, record.headers),
     }
     out.push(b'}');
+}
+
+/// Begins a record with where it is.
+pub(super) fn place(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    out.extend_from_slice(b"{\"topic\":\"");
+    // A topic name has no character that JSON escapes.
+    out.extend_from_slice(record.topic.as_bytes());
+    out.extend_from_slice(b"\",\"partition\":");
+    integer(out, i64::from(record.partition));
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, record.offset.get());
 }
 
 /// Writes `,"name":…` and, where the bytes are not what the format promises,

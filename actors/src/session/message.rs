@@ -4,19 +4,13 @@ use std::io::Write;
 
 use sluice_types::Timestamp;
 
-use super::encode::{RecordRef, binary, integer, json_if_valid};
+use super::encode::{RecordRef, binary, json_if_valid, place};
 use super::escape::string_if_text;
 
 /// Appends a record: its value decoded if that is JSON, else as text, else as base64; its key as
 /// text, else as base64; its time as RFC 3339.
 pub(crate) fn encode_message(out: &mut Vec<u8>, record: &RecordRef<'_>) {
-    out.extend_from_slice(b"{\"topic\":\"");
-    // A topic name has no character that JSON escapes.
-    out.extend_from_slice(record.topic.as_bytes());
-    out.extend_from_slice(b"\",\"partition\":");
-    integer(out, i64::from(record.partition));
-    out.extend_from_slice(b",\"offset\":");
-    integer(out, record.offset.get());
+    place(out, record);
     part(out, "key", record.key, string_if_text);
     part(out, "value", record.value, |out, bytes| {
         json_if_valid(out, bytes) || string_if_text(out, bytes)

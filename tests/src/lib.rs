@@ -28,6 +28,7 @@ mod doors;
 mod error;
 pub mod fault;
 pub mod kafka;
+mod maven;
 mod names;
 mod native_member;
 pub mod network;

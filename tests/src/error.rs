@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// There is no Maven, and what it is to fetch has not been fetched yet.
     #[error(
-        "the tests fetch Apache Kafka with Maven, but mvn cannot be run ({found}): \
+        "the tests fetch Apache Kafka and Apicurio Registry with Maven, but mvn cannot be run ({found}): \
          install it (Debian: apt-get install maven)"
     )]
     Maven {

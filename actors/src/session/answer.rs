@@ -9,14 +9,25 @@ use super::encode::{self, RecordFormat, RecordRef};
 use super::message::encode_message;
 use crate::Poll;
 use crate::answers::HeldBytes;
+use crate::avro::SchemaId;
 
 /// How the records of an answer are written.
 #[derive(Clone, Copy)]
-pub(super) enum Layout {
+pub(super) enum Layout<'s> {
     /// As sessions write them.
-    Records(RecordFormat),
+    Records(RecordFormat<'s>),
     /// As the one-call API does.
     Messages,
+}
+
+impl Layout<'_> {
+    /// A schema that has to be known before this record can be written.
+    pub(super) fn missing_schema(&self, record: &RecordRef<'_>) -> Option<SchemaId> {
+        match self {
+            Self::Records(format) => format.missing_schema(record),
+            Self::Messages => None,
+        }
+    }
 }
 
 /// An answer as far as it is made: its records stand in no other.
@@ -48,7 +59,7 @@ impl Made {
     }
 
     /// Adds a record.
-    pub(super) fn add(&mut self, record: &RecordRef<'_>, layout: Layout) {
+    pub(super) fn add(&mut self, record: &RecordRef<'_>, layout: Layout<'_>) {
         if self.count > 0 {
             self.body.push(b',');
         }

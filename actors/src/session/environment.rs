@@ -7,6 +7,7 @@ use sluice_types::Clock;
 use crate::blocking::Blocking;
 use crate::kafka::{Closer, Cluster};
 use crate::metrics::Metrics;
+use crate::schema_registry::Schemas;
 use crate::{AnswerBudget, Authority, Config};
 
 /// What all sessions of a node share.
@@ -19,4 +20,5 @@ pub(crate) struct Environment {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: Metrics,
     pub(crate) answers: AnswerBudget,
+    pub(crate) schemas: Option<Schemas>,
 }

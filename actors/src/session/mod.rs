@@ -3,11 +3,12 @@
 //! ```text
 //!  request ──► ask.rs ──► actor.rs ──► ops.rs: one at a time
 //!                          │   ▲         join, reset, commit, seek, manual, handover, end
-//!         poll.rs ◄────────┘   │           │ decide with
+//!   turns.rs, poll.rs ◄────┘   │           │ decide with
 //!            │                 │           ▼
 //!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
 //!            ▼
-//!         intake.rs (records off the handle) ──► encode.rs (straight into the answer)
+//!         intake.rs (records off the handle) ──► answer.rs: encode.rs, message.rs (straight into it)
+//!                                                   └── schemas.rs (of Avro; fetched beside it)
 //! ```
 //!
 //! Whatever reads or writes the group's offsets or the assignment is an *op*; ops run one after
@@ -39,6 +40,7 @@ mod ready;
 mod refusal;
 mod reply;
 mod reset;
+mod schemas;
 mod seek;
 mod silence;
 mod snapshot;
@@ -48,6 +50,7 @@ mod state;
 mod timers;
 mod trouble;
 mod turns;
+mod waiting;
 
 pub(crate) use actor::SessionActor;
 pub(crate) use ask::{Ask, Fate};
@@ -58,9 +61,10 @@ pub use ops::Departure;
 pub(crate) use ops::{Asked, Finish};
 pub(crate) use reply::Reply;
 
-// What `consumer` and `newest` are made of too.
-pub(crate) use encode::RecordRef;
+// What `consumer`, `newest` and `avro` are made of too.
+pub(crate) use encode::{RecordRef, integer};
 pub(crate) use end::leave_group;
+pub(crate) use escape::string;
 pub(crate) use finder::{Finder, Found};
 pub(crate) use intake::{Held, Intake, Pass, Verdict};
 pub(crate) use lease::Lease;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
 use super::answer::{Layout, Made, end_messages};
@@ -15,6 +14,7 @@ use super::intake::{Pass, Verdict};
 use super::link::Link;
 use super::ops::Urgent;
 use super::reply::Reply;
+use super::waiting::WaitingPoll;
 use crate::handle::AnswerFate;
 use crate::{Answer, Deadline, Error, Poll};
 
@@ -24,52 +24,6 @@ const HELD_UNASKED: (usize, u64) = (32, 64 * 1024);
 const TROUBLE_PATIENCE: Duration = Duration::from_millis(600);
 /// How long a broker may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(2);
-
-/// The poll that waits.
-pub(super) struct WaitingPoll {
-    pub(super) serial: u64,
-    pub(super) poll: Poll,
-    since: Instant,
-    deadline: Deadline,
-    /// Whether its time has begun.
-    is_clocked: bool,
-    /// What it has gathered.
-    pub(super) made: Option<Made>,
-    /// Where the client goes on, for as long as no partition is there that it could be said of.
-    resume: Option<Cursor>,
-    pub(super) reply: Reply<Answer>,
-}
-
-impl WaitingPoll {
-    /// Whether it waits for more than the records that it has; `is_full` if it may have no more.
-    fn gathers(&self, is_full: bool) -> bool {
-        self.poll.shared.is_some() && !is_full
-    }
-
-    pub(super) fn new(serial: u64, poll: Poll, deadline: Deadline, reply: Reply<Answer>) -> Self {
-        Self {
-            serial,
-            poll,
-            since: Instant::now(),
-            deadline,
-            is_clocked: false,
-            made: None,
-            resume: None,
-            reply,
-        }
-    }
-
-    /// Begins its time: returns how long it has, unless that has begun.
-    pub(super) fn start_clock(&mut self) -> Option<Duration> {
-        let has_begun = std::mem::replace(&mut self.is_clocked, true);
-        (!has_begun).then(|| self.poll.wait.min(self.deadline.remaining()))
-    }
-
-    /// Whether asking for more acknowledges what was delivered; with `after` the cursor does.
-    pub(super) fn acknowledges(&self) -> bool {
-        self.poll.after.is_none()
-    }
-}
 
 impl SessionActor {
     /// Takes a poll over; one that waits already is superseded, unless it shares the session.
@@ -171,6 +125,7 @@ impl SessionActor {
     /// Serves the waiting poll, if it may be served; else takes a few records off the handle so
     /// that the events behind them are seen.
     pub(super) fn serve_poll(&mut self, link: &Arc<Link>, ctx: &mut Context<Self>) {
+        self.schemas.is_awaited = false;
         if self.is_repositioning() || !self.holds_lease(ctx) {
             return;
         }
@@ -205,6 +160,7 @@ impl SessionActor {
                 key: spec.key_format,
                 value: spec.value_format,
                 headers: waiting.poll.headers,
+                schemas: &self.schemas.known,
             }),
         };
         let mut made = waiting
@@ -216,11 +172,15 @@ impl SessionActor {
         let room = made.bytes.saturating_add(self.env.answers.room().get());
         let room = waiting.poll.max_bytes.get().min(room);
         let most = waiting.poll.max_records.get() as usize;
-        let mut is_full = false;
-        let pass = self.intake.drain(&link.handle, &mut self.state, |record| {
+        let (mut is_full, mut missing) = (false, None);
+        let mut pass = self.intake.drain(&link.handle, &mut self.state, |record| {
             let size = record.size();
             if made.count > 0 && made.bytes + size > room {
                 is_full = true;
+                return Verdict::Full;
+            }
+            missing = layout.missing_schema(record);
+            if missing.is_some() {
                 return Verdict::Full;
             }
             made.add(record, layout);
@@ -231,6 +191,16 @@ impl SessionActor {
                 Verdict::Taken
             }
         });
+        if let Some(id) = missing {
+            self.schemas.is_awaited = made.count == 0;
+            self.fetch_schema(id, ctx);
+            // Of what stands behind the record, the events have to be seen.
+            let held = self
+                .intake
+                .hold_up_to(&link.handle, &mut self.state, HELD_UNASKED);
+            pass.records |= held.records;
+            pass.out_of_range |= held.out_of_range;
+        }
         // Also when there was nothing to take: what was held may have been thrown away, by a
         // cursor, a lost answer or a revocation, and the rest stands paused.
         self.resume_if_empty();
@@ -336,7 +306,7 @@ impl SessionActor {
             return;
         }
         self.pump(ctx);
-        if !self.holds_lease(ctx) {
+        if !self.holds_lease(ctx) || self.await_schema(serial, ctx) {
             return;
         }
         if self.is_gathering(serial) {

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
 use super::ops::Urgent;
-use super::poll::WaitingPoll;
 use super::reply::Reply;
+use super::waiting::WaitingPoll;
 use crate::{Answer, Deadline, Error, Poll, Shared};
 
 /// Most polls that wait for their turn.

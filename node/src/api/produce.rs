@@ -37,8 +37,8 @@ const INLINE: usize = 256 * 1024;
         ("topic" = schema::TopicName, Path, description = "The topic"),
         ("key.format" = Option<schema::ProduceFormat>, Query, description = "How keys become bytes"),
         ("value.format" = Option<schema::ProduceFormat>, Query, description = "How values become bytes"),
-        ("key.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of keys"),
-        ("value.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of values"),
+        ("key.schema" = Option<String>, Query, description = "With `avro`: subject (its latest version) or id of the schema of keys; `<topic>-key` by default"),
+        ("value.schema" = Option<String>, Query, description = "With `avro`: subject (its latest version) or id of the schema of values; `<topic>-value` by default"),
         ("compression" = Option<schema::Compression>, Query, description = "How batches are compressed"),
         ("async" = Option<bool>, Query, description = "Whether to answer before Kafka has acknowledged"),
     ),
@@ -55,7 +55,7 @@ pub(super) async fn produce(call: Call) -> Result<Reply, Unserved> {
     let state = call.state();
     let (body, charge) = call.metered_body(state.producers.budget()).await?;
     let max_records = state.produce_records;
-    let records = parsed(body, move |body| parse(body, options, max_records, faults));
+    let records = parsed(body, move |body| parse(body, max_records, faults));
     let records = records.await?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
@@ -63,6 +63,8 @@ pub(super) async fn produce(call: Call) -> Result<Reply, Unserved> {
         topic: topic.clone(),
         key_format: options.key_format,
         value_format: options.value_format,
+        key_schema: options.key_schema,
+        value_schema: options.value_schema,
         compression: options.compression,
         records,
     };

@@ -49,6 +49,8 @@ pub(crate) fn parse(body: &Bytes, mut faults: Faults) -> Result<Production, Prob
         topic,
         key_format: Format::String,
         value_format: Format::Json,
+        key_schema: None,
+        value_schema: None,
         compression: Compression::None,
         records: vec![Outgoing {
             key: key.map(Bytes::from),

@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
-use sluice_raft::NodeAddress;
 use sluice_raft::guard::Gauges;
+use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 
@@ -73,6 +73,18 @@ pub enum StartError {
     /// A metric has been registered twice.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether somebody has to look after the volume. It is not at fault for being in use.
+    pub(crate) fn is_of_volume(&self) -> bool {
+        use sluice_raft::StartError::{Store, Volume};
+        match self {
+            Self::Registry(Volume(error)) => !matches!(error, VolumeError::Locked(_)),
+            Self::Registry(error) => matches!(error, Store(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What differs from a node in production.

@@ -252,3 +252,41 @@ async fn a_node_of_another_cluster_or_without_the_secret_stays_outside() {
     }
     assert_eq!(shown(&admin).await["term"], before["term"]);
 }
+
+/// What the registry has applied tells how much is written to it.
+#[tokio::test]
+async fn polls_and_commits_write_nothing_to_the_registry() {
+    let kafka = Kafka::shared().await;
+    let topic = unique("orders");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    kafka.fill(&topic, 60, 0).await.unwrap();
+    let cluster = start(kafka.bootstrap(), &[]).await;
+    let body = json!({"group_id": unique("group"), "topics": [topic],
+                      "auto_offset_reset": "earliest"});
+    let session = cluster.client(0).subscribe(body).await.expect(200);
+    let id = session.text_at("consumer_id");
+    let applied = async || {
+        let seen = shown(&cluster.node(0).admin()).await;
+        let nodes = seen["nodes"].as_array().unwrap().clone();
+        let applied = nodes.iter().filter_map(|node| node["applied"].as_u64());
+        applied.max().unwrap()
+    };
+    let before = applied().await;
+    for number in 0..30 {
+        let client = cluster.client(number % 3);
+        let poll = json!({"max_records": 2, "timeout_ms": 10_000});
+        assert!(
+            !client
+                .consume(id, poll)
+                .await
+                .expect(200)
+                .records()
+                .is_empty()
+        );
+        client.commit(id, ()).await.expect(200);
+    }
+    let written = applied().await - before;
+    // A node that joins, or partitions that are seen, may still be written down meanwhile.
+    assert!(written < 6, "{written} entries for 30 polls and 30 commits");
+    cluster.client(0).delete(id).await.expect(204);
+}

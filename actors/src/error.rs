@@ -2,6 +2,8 @@
 
 use sluice_types::{Offset, Partitions, TopicName, TopicPartition};
 
+use crate::SchemaRef;
+
 /// Why a session did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -79,6 +81,22 @@ pub enum Error {
     /// A write may or may not have happened.
     #[error("{0}")]
     OutcomeUnknown(String),
+    /// Avro was asked for, and there is no schema registry.
+    #[error("there is no schema registry")]
+    SchemaRegistryNotConfigured,
+    /// The schema registry cannot be asked; nothing was sent, and no record was passed over.
+    #[error("the schema registry cannot be asked: {0}")]
+    SchemaRegistryUnavailable(String),
+    /// There is no such schema, or none of Avro; nothing was sent.
+    #[error("no schema {schema} for the {what}: {reason}")]
+    SchemaNotFound {
+        /// How the client named it.
+        schema: SchemaRef,
+        /// What it is the schema of: the key, or the value.
+        what: &'static str,
+        /// Why there is none.
+        reason: String,
+    },
     /// The registry cannot decide now; nothing has changed.
     #[error("the registry cannot decide now")]
     NoQuorum,

@@ -15,6 +15,7 @@ use crate::blocking::Blocking;
 use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
 use crate::kafka::{Closer, Cluster, member_timeout};
 use crate::metrics::Metrics;
+use crate::schema_registry::Schemas;
 use crate::session::{Departure, EndGuard, Environment, Finish, OnEnd, SessionActor};
 use crate::{AnswerBudget, Authority, Config, Deadline, Error};
 
@@ -38,15 +39,20 @@ struct Inner {
 
 impl Sessions {
     /// Starts the threads on which sessions live. What becomes of sessions comes on the receiver.
+    /// With a schema registry to be called within a tokio runtime, on which that is asked.
     ///
     /// # Errors
-    /// [`Error::Internal`]: librdkafka refuses a property, or threads cannot be started.
+    /// [`Error::Internal`]: librdkafka refuses a property, threads cannot be started, or an address
+    /// or a certificate of the schema registry cannot be read.
     pub fn start(
         config: Config,
         authority: Arc<dyn Authority>,
         clock: Arc<dyn Clock>,
         metrics: &prometheus::Registry,
     ) -> Result<(Self, mpsc::Receiver<SessionEvent>), Error> {
+        let registry = config.schema_registry.as_ref();
+        let schemas = registry.map(|registry| Schemas::start(registry, metrics));
+        let schemas = schemas.transpose()?;
         let arbiters = start_arbiters(config.arbiters.max(1))?;
         let (events, receiver) = mpsc::channel(EVENTS);
         let env = Environment {
@@ -55,6 +61,7 @@ impl Sessions {
             blocking: Blocking::new()?,
             metrics: Metrics::new(metrics, config.max_metric_groups)?,
             answers: AnswerBudget::new(config.inflight_answer_bytes),
+            schemas,
             authority,
             clock,
             config,
@@ -90,6 +97,11 @@ impl Sessions {
     /// The node's budget of answers on their way: those of these sessions are counted in it.
     pub fn answers(&self) -> AnswerBudget {
         self.0.env.answers.clone()
+    }
+
+    /// Whether there is a schema registry, so that keys and values may be Avro.
+    pub fn has_schema_registry(&self) -> bool {
+        self.0.env.schemas.is_some()
     }
 
     /// Whether a broker answers now.

@@ -253,6 +253,7 @@ impl ConsumerBuilder {
             arbiters: 0,
             close_timeout: CLOSE,
             max_metric_groups: 0,
+            schema_registry: None,
             embedded_broker: false,
         }
     }

@@ -21,6 +21,7 @@ use super::ops::{Asked, Running, Urgent, WhenLate};
 use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
 use super::refusal::FetchRefusal;
+use super::schemas::Schemas;
 use super::silence::Silence;
 use super::state::State;
 use crate::kafka::{KafkaEvent, NO_TOPIC};
@@ -52,6 +53,7 @@ pub(crate) struct SessionActor {
     pub(super) link: Option<Arc<Link>>,
     pub(super) state: State,
     pub(super) intake: Intake,
+    pub(super) schemas: Schemas,
     pub(super) phase: Phase,
     /// The member id that the registry has confirmed.
     pub(super) member: Option<String>,
@@ -115,6 +117,7 @@ impl SessionActor {
             wake: Arc::new(Notify::new()),
             link: None,
             intake: Intake::default(),
+            schemas: Schemas::default(),
             phase: Phase::Joining,
             member: None,
             obstacle: None,

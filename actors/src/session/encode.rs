@@ -7,7 +7,9 @@ use sluice_types::{Format, Offset};
 
 pub(super) use super::escape::string;
 use super::escape::string_if_text;
+use super::schemas::KnownSchemas;
 use crate::HeadersFormat;
+use crate::avro::SchemaId;
 
 /// One record, borrowed.
 #[derive(Clone, Copy)]
@@ -43,15 +45,24 @@ impl RecordRef<'_> {
 }
 
 /// How a session writes its records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RecordFormat {
+#[derive(Clone, Copy)]
+pub(crate) struct RecordFormat<'s> {
     pub(crate) key: Format,
     pub(crate) value: Format,
     pub(crate) headers: HeadersFormat,
+    pub(crate) schemas: &'s KnownSchemas,
+}
+
+impl RecordFormat<'_> {
+    /// A schema that has to be known before this record can be written.
+    pub(crate) fn missing_schema(&self, record: &RecordRef<'_>) -> Option<SchemaId> {
+        let of_key = self.schemas.missing(record.key, self.key);
+        of_key.or_else(|| self.schemas.missing(record.value, self.value))
+    }
 }
 
 /// Appends one record to an answer.
-pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat) {
+pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat<'_>) {
     out.extend_from_slice(b"{\"topic\":\"");
     // A topic name has no character that JSON escapes.
     out.extend_from_slice(record.topic.as_bytes());
@@ -61,8 +72,8 @@ pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFo
     integer(out, record.offset.get());
     out.extend_from_slice(b",\"timestamp\":");
     integer(out, record.timestamp);
-    payload(out, b"key", record.key, format.key);
-    payload(out, b"value", record.value, format.value);
+    payload(out, b"key", record.key, format.key, format.schemas);
+    payload(out, b"value", record.value, format.value, format.schemas);
     match format.headers {
         HeadersFormat::Object => headers_object(out, record.headers),
         HeadersFormat::List => headers_list(out, record.headers),
@@ -72,7 +83,13 @@ pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFo
 
 /// Writes `,"name":…` and, where the bytes are not what the format promises,
 /// `,"name_encoding":"base64"`.
-fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format) {
+fn payload(
+    out: &mut Vec<u8>,
+    name: &[u8],
+    bytes: Option<&[u8]>,
+    format: Format,
+    schemas: &KnownSchemas,
+) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name);
     out.extend_from_slice(b"\":");
@@ -89,10 +106,11 @@ fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format)
             }
             Err(_) => false,
         },
-        Format::Binary | Format::Avro => {
+        Format::Binary => {
             binary(out, bytes);
             true
         }
+        Format::Avro => schemas.write(out, bytes),
     };
     if !faithful {
         binary(out, bytes);
@@ -224,6 +242,7 @@ mod tests {
             key: format,
             value: format,
             headers: headers_format,
+            schemas: &KnownSchemas::default(),
         };
         record(&mut out, &borrowed, format);
         serde_json::from_slice(&out).unwrap()
@@ -260,7 +279,14 @@ mod tests {
     #[test]
     fn json_keeps_its_digits_and_a_poison_record_does_not_fail() {
         let mut out = Vec::new();
-        payload(&mut out, b"value", Some(b" {\"n\": 1.10} "), Format::Json);
+        let none = KnownSchemas::default();
+        payload(
+            &mut out,
+            b"value",
+            Some(b" {\"n\": 1.10} "),
+            Format::Json,
+            &none,
+        );
         assert_eq!(out, b",\"value\":{\"n\": 1.10}");
         let got = encode(
             None,
@@ -327,12 +353,12 @@ mod tests {
             key in bytes(),
             value in bytes(),
             names in prop::collection::vec((prop::collection::vec(1u8.., 0..6), bytes()), 0..6),
-            which in 0usize..3,
+            which in 0usize..4,
             list: bool,
         ) {
             let headers: Vec<_> =
                 names.into_iter().map(|(name, value)| Header { name, value }).collect();
-            let format = [Format::String, Format::Json, Format::Binary][which];
+            let format = [Format::String, Format::Json, Format::Binary, Format::Avro][which];
             let shape = if list { HeadersFormat::List } else { HeadersFormat::Object };
             let got = encode(key.as_deref(), value.as_deref(), &headers, format, shape);
             prop_assert_eq!(got["value"].is_null() && format != Format::Json, value.is_none() && format != Format::Json);

@@ -8,6 +8,7 @@ use sluice_types::Clock;
 use crate::blocking::Blocking;
 use crate::kafka::{Closer, Cluster};
 use crate::metrics::Metrics;
+use crate::schema_registry::Schemas;
 use crate::{AnswerBudget, Authority, Config};
 
 /// What all sessions of a node share.
@@ -20,6 +21,7 @@ pub(crate) struct Environment {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: Metrics,
     pub(crate) answers: AnswerBudget,
+    pub(crate) schemas: Option<Schemas>,
 }
 
 impl Environment {

@@ -8,6 +8,7 @@
 //!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
 //!            ▼
 //!         intake.rs (records off the handle) ──► encode.rs (straight into the answer)
+//!                                                   └── schemas.rs (of Avro; fetched beside it)
 //! ```
 //!
 //! Whatever reads or writes the group's offsets or the assignment is an *op*; ops run one after
@@ -31,11 +32,13 @@ mod lease;
 mod link;
 mod manual;
 mod ops;
+mod pausing;
 mod poll;
 mod ready;
 mod refusal;
 mod reply;
 mod reset;
+mod schemas;
 mod seek;
 mod silence;
 mod snapshot;
@@ -54,9 +57,10 @@ pub use ops::Departure;
 pub(crate) use ops::{Asked, Finish};
 pub(crate) use reply::Reply;
 
-// What `consumer` is made of too.
-pub(crate) use encode::RecordRef;
+// What `consumer` and `avro` are made of too.
+pub(crate) use encode::{RecordRef, integer};
 pub(crate) use end::leave_group;
+pub(crate) use escape::string;
 pub(crate) use finder::{Finder, Found};
 pub(crate) use intake::{Intake, Pass, Verdict};
 pub(crate) use lease::Lease;

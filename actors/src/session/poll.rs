@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
-use sluice_types::Partitions;
 use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
@@ -20,8 +19,6 @@ use crate::{Answer, Deadline, Error, Poll};
 
 /// What may be held while nobody polls: more is left with librdkafka, which then stops fetching.
 const HELD_UNASKED: (usize, u64) = (32, 64 * 1024);
-/// What may be held before the partitions are paused.
-const HELD_MOST: u64 = 1024 * 1024;
 /// How long a poll waits for other partitions' records before it reports a partition's trouble.
 const TROUBLE_PATIENCE: Duration = Duration::from_millis(600);
 /// How long a broker may take to show that it is there.
@@ -29,9 +26,12 @@ const PROBE: Duration = Duration::from_secs(2);
 
 /// The poll that waits.
 pub(super) struct WaitingPoll {
-    serial: u64,
+    pub(super) serial: u64,
     poll: Poll,
     since: Instant,
+    pub(super) deadline: Deadline,
+    /// Its time is over, and it waits for nothing but a schema that is being fetched.
+    pub(super) is_late: bool,
     /// Where the client goes on, for as long as no partition is there that it could be said of.
     resume: Option<Cursor>,
     pub(super) reply: Reply<Answer>,
@@ -73,6 +73,8 @@ impl SessionActor {
             serial,
             poll,
             since: Instant::now(),
+            deadline,
+            is_late: false,
             resume: cursor,
             reply,
         });
@@ -145,6 +147,7 @@ impl SessionActor {
     /// Serves the waiting poll, if it may be served; else takes a few records off the handle so
     /// that the events behind them are seen.
     pub(super) fn serve_poll(&mut self, link: &Arc<Link>, ctx: &mut Context<Self>) {
+        self.schemas.is_awaited = false;
         if self.is_repositioning() || !self.holds_lease(ctx) {
             return;
         }
@@ -177,12 +180,18 @@ impl SessionActor {
             key: spec.key_format,
             value: spec.value_format,
             headers,
+            schemas: &self.schemas.known,
         };
+        let mut missing = None;
         let mut body = b"{\"records\":[".to_vec();
         let (mut count, mut bytes) = (0, 0);
-        let pass = self.intake.drain(&link.handle, &mut self.state, |record| {
+        let mut pass = self.intake.drain(&link.handle, &mut self.state, |record| {
             let size = record.size();
             if count > 0 && bytes + size > room {
+                return Verdict::Full;
+            }
+            missing = format.missing_schema(record);
+            if missing.is_some() {
                 return Verdict::Full;
             }
             if count > 0 {
@@ -197,6 +206,16 @@ impl SessionActor {
                 Verdict::Taken
             }
         });
+        if let Some(id) = missing {
+            self.schemas.is_awaited = count == 0;
+            self.fetch_schema(id, ctx);
+            // Of what stands behind the record, the events have to be seen.
+            let held = self
+                .intake
+                .hold_up_to(&link.handle, &mut self.state, HELD_UNASKED);
+            pass.records |= held.records;
+            pass.out_of_range |= held.out_of_range;
+        }
         // Also when there was nothing to take: what was held may have been thrown away, by a
         // cursor, a lost answer or a revocation, and the rest stands paused.
         self.resume_if_empty();
@@ -269,7 +288,7 @@ impl SessionActor {
     }
 
     /// Ends the poll of this number without records.
-    fn time_out_poll(&mut self, serial: u64, ctx: &mut Context<Self>) {
+    pub(super) fn time_out_poll(&mut self, serial: u64, ctx: &mut Context<Self>) {
         if self
             .poll
             .as_ref()
@@ -278,7 +297,7 @@ impl SessionActor {
             return;
         }
         self.pump(ctx);
-        if !self.holds_lease(ctx) {
+        if !self.holds_lease(ctx) || self.await_schema(serial, ctx) {
             return;
         }
         let Some(link) = self.link.clone().filter(|_| self.brokers_down) else {
@@ -335,60 +354,5 @@ impl SessionActor {
                 .urgent
                 .iter()
                 .any(|op| matches!(op, Urgent::Reposition(_)))
-    }
-
-    /// Stops fetching when much is held: nobody has polled for long, or the poll has to wait for
-    /// the fate of an answer before it.
-    pub(super) fn bound_held(&mut self) {
-        if self.intake.held_bytes() < HELD_MOST {
-            return;
-        }
-        let fetching: Partitions = self
-            .state
-            .slots()
-            .iter()
-            .filter(|slot| !slot.paused)
-            .map(|slot| slot.at.clone())
-            .collect();
-        self.pause(&fetching);
-    }
-
-    /// Stops fetching partitions.
-    pub(super) fn pause(&mut self, partitions: &Partitions) {
-        let Some(link) = &self.link else { return };
-        if partitions.is_empty() {
-            return;
-        }
-        if let Err(error) = link.handle.pause(partitions) {
-            tracing::warn!(parent: &self.span, %error, "cannot stop fetching");
-            return;
-        }
-        for slot in self
-            .state
-            .slots_mut()
-            .filter(|slot| partitions.contains(&slot.at))
-        {
-            slot.paused = true;
-        }
-    }
-
-    /// Fetches again when what was held has been taken.
-    pub(super) fn resume_if_empty(&mut self) {
-        if self.intake.is_empty() {
-            self.resume(&self.state.paused_without_reason());
-        }
-    }
-
-    /// Fetches partitions again that were paused.
-    pub(super) fn resume(&mut self, paused: &Partitions) {
-        let Some(link) = self.link.as_ref().filter(|_| !paused.is_empty()) else {
-            return;
-        };
-        if let Err(error) = link.handle.resume(paused) {
-            tracing::warn!(parent: &self.span, %error, "cannot fetch again");
-        }
-        for slot in self.state.slots_mut() {
-            slot.paused &= !paused.contains(&slot.at);
-        }
     }
 }

@@ -36,7 +36,12 @@ use crate::ownership::{Described, Error};
 pub(super) async fn subscribe(call: Call) -> Result<Reply, Unserved> {
     let body = call.required_body().await?;
     let state = call.state();
-    let subscribe = Subscribe::parse(body, state.assignment_strategy, call.faults())?;
+    let subscribe = Subscribe::parse(
+        body,
+        state.assignment_strategy,
+        state.sessions.has_schema_registry(),
+        call.faults(),
+    )?;
     let span = Span::current();
     span.record("group", subscribe.spec.group_id.as_str());
     if let Some(id) = &subscribe.id {

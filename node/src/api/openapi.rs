@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::api::request::subscribe::Subscribe;
-    use crate::api::request::{Faults, Query, assign, commit, poll, produce, seek};
+    use crate::api::request::{Faults, assign, commit, poll, produce, seek};
 
     /// What the description leaves out: the parts of the page at `/docs`.
     const UNDOCUMENTED: &str = "/docs/{file:.*}";
@@ -334,7 +334,7 @@ mod tests {
         };
         check("SubscribeRequest", &|body| {
             let strategy = AssignmentStrategy::Range;
-            Subscribe::parse(Some(body), strategy, Faults::default()).map(drop)
+            Subscribe::parse(Some(body), strategy, true, Faults::default()).map(drop)
         });
         check("ConsumeRequest", &|body| {
             poll::parse(Some(body), Faults::default()).map(drop)
@@ -346,9 +346,8 @@ mod tests {
             seek::parse(Some(body), Faults::default()).map(drop)
         });
         check("ProduceRequest", &|body| {
-            let options = produce::Options::parse(Query::default(), &mut Faults::default());
             let body = serde_json::to_vec(&body).unwrap().into();
-            produce::parse(&body, options, 10, Faults::default()).map(drop)
+            produce::parse(&body, 10, Faults::default()).map(drop)
         });
         check("AssignRequest", &|body| {
             assign::parse(Some(body), Faults::default()).map(drop)

@@ -38,8 +38,8 @@ const INLINE: usize = 256 * 1024;
         ("topic" = schema::TopicName, Path, description = "The topic"),
         ("key.format" = Option<schema::ProduceFormat>, Query, description = "How keys become bytes"),
         ("value.format" = Option<schema::ProduceFormat>, Query, description = "How values become bytes"),
-        ("key.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of keys"),
-        ("value.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of values"),
+        ("key.schema" = Option<String>, Query, description = "With `avro`: subject (its latest version) or id of the schema of keys; `<topic>-key` by default"),
+        ("value.schema" = Option<String>, Query, description = "With `avro`: subject (its latest version) or id of the schema of values; `<topic>-value` by default"),
         ("compression" = Option<schema::Compression>, Query, description = "How batches are compressed"),
         ("async" = Option<bool>, Query, description = "Whether to answer before Kafka has acknowledged"),
     ),
@@ -55,13 +55,15 @@ pub(super) async fn produce(call: Call) -> Result<Reply, Unserved> {
     let options = Options::parse(query, &mut faults);
     let state = call.state();
     let (body, charge) = call.metered_body(state.producers.budget()).await?;
-    let records = records(body, options, state.produce_records, faults).await?;
+    let records = records(body, state.produce_records, faults).await?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let production = Production {
         topic: topic.clone(),
         key_format: options.key_format,
         value_format: options.value_format,
+        key_schema: options.key_schema,
+        value_schema: options.value_schema,
         compression: options.compression,
         records,
     };
@@ -200,14 +202,13 @@ struct Told<'a> {
 
 async fn records(
     body: Bytes,
-    options: Options,
     max_records: usize,
     faults: Faults,
 ) -> Result<Vec<Outgoing>, Problem> {
     if body.len() <= INLINE {
-        return parse(&body, options, max_records, faults);
+        return parse(&body, max_records, faults);
     }
-    actix_web::web::block(move || parse(&body, options, max_records, faults))
+    actix_web::web::block(move || parse(&body, max_records, faults))
         .await
         .unwrap_or_else(|error| Err(Problem::internal(error.to_string())))
 }

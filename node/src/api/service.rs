@@ -260,7 +260,7 @@ fn log(problem: &Problem) {
         (Code::Internal | Code::SessionFailed, _) => {
             tracing::error!(code = meaning.code, cause, "request failed");
         }
-        (_, Origin::Node | Origin::Kafka) => {
+        (_, Origin::Node | Origin::Kafka | Origin::SchemaRegistry) => {
             tracing::warn!(code = meaning.code, cause, "request not served");
         }
         (_, Origin::Client) => {

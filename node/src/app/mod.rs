@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
-use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
+use sluice_actors::{
+    Deadline, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials, Sessions,
+};
 use sluice_raft::guard::Gauges;
 use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
@@ -18,7 +20,7 @@ use socket2::SockRef;
 
 use crate::api::{self, Draining, Port, State};
 use crate::cluster::{Introduction, Membership, Seat};
-use crate::config::Config;
+use crate::config::{Config, Credentials as RegistryCredentials};
 use crate::metrics::HttpMetrics;
 use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
@@ -272,8 +274,33 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
         arbiters: cores(),
         close_timeout: CLOSE_HANDLE,
         max_metric_groups: config.metrics.max_groups,
+        schema_registry: schema_registry_config(config),
         embedded_broker: options.embedded_broker,
     }
+}
+
+fn schema_registry_config(config: &Config) -> Option<SchemaRegistryConfig> {
+    let registry = &config.schema_registry;
+    if registry.urls.is_empty() {
+        return None;
+    }
+    let credentials = registry.credentials.as_ref().map(|shown| match shown {
+        RegistryCredentials::Basic(user, password) => SchemaRegistryCredentials::Basic {
+            user: user.clone(),
+            password: password.reveal().to_owned(),
+        },
+        RegistryCredentials::Bearer(token) => {
+            SchemaRegistryCredentials::Bearer(token.reveal().to_owned())
+        }
+    });
+    Some(SchemaRegistryConfig {
+        urls: registry.urls.iter().map(ToString::to_string).collect(),
+        credentials,
+        certificates: registry.certificates.clone(),
+        timeout: registry.timeout,
+        latest_ttl: registry.latest_ttl,
+        cache_entries: registry.cache_entries,
+    })
 }
 
 pub(crate) fn producer_config(config: &Config) -> ProducerConfig {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, ActorContext, ActorState, AsyncContext, Context, Handler, StreamHandler};
 use futures::stream;
 use sluice_types::Mode;
 use tokio::sync::Notify;
@@ -154,8 +154,11 @@ impl SessionActor {
         }
     }
 
-    /// Ends the actor; the node learns why.
+    /// Ends the actor; the node learns why, by the first reason of several.
     pub(super) fn stop(&mut self, why: Ended, ctx: &mut Context<Self>) {
+        if ctx.state() != ActorState::Running {
+            return;
+        }
         tracing::info!(parent: &self.span, ?why, "session ended here");
         if let Some(event) = &mut self.end.event {
             event.ended = why;

@@ -13,8 +13,8 @@ use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{
     Deadline, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials, Sessions,
 };
-use sluice_raft::NodeAddress;
 use sluice_raft::guard::Gauges;
+use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 
@@ -75,6 +75,18 @@ pub enum StartError {
     /// A metric has been registered twice.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether somebody has to look after the volume. It is not at fault for being in use.
+    pub(crate) fn is_of_volume(&self) -> bool {
+        use sluice_raft::StartError::{Store, Volume};
+        match self {
+            Self::Registry(Volume(error)) => !matches!(error, VolumeError::Locked(_)),
+            Self::Registry(error) => matches!(error, Store(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What differs from a node in production.

@@ -4,9 +4,12 @@
 //! ```text
 //! killed.rs    processes end at once
 //! frozen.rs    processes stand still, and go on when others have taken over
+//! opening.rs   processes stand still between being given sessions and joining for them
 //! cut.rs       nodes do not reach each other, or not Kafka
 //! broker.rs    a broker ends while sessions get new owners
-//! drained.rs  processes end in order
+//! drained.rs   processes end in order
+//! scaled.rs    nodes come and go, several at a time
+//! volumes.rs   volumes are full, or lost
 //! seeks.rs     seeks, commits and new partitions around the loss of an owner
 //! ends.rs      sessions are deleted or expire around the loss of an owner
 //! many.rs      many sessions, and storms of subscribes and deletes
@@ -23,7 +26,10 @@ mod ends;
 mod frozen;
 mod killed;
 mod many;
+mod opening;
+mod scaled;
 mod seeks;
+mod volumes;
 
 use std::time::Duration;
 

@@ -159,7 +159,8 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
-        if let Some(membership) = seat.membership() {
+        let membership = seat.membership();
+        if let Some(membership) = &membership {
             Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
         }
         let (registry, identity) = (seat.registry(), seat.identity());
@@ -183,6 +184,9 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
+        if membership.is_some() {
+            ownership.register(&metrics).map_err(StartError::Metrics)?;
+        }
         sight.show(ownership.clone());
 
         let draining = Draining::default();
@@ -193,7 +197,7 @@ impl App {
             ledger: Ledger::new(config.limits.async_result_bytes),
             peers,
             badge,
-            membership: seat.membership(),
+            membership,
             nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),

@@ -7,8 +7,10 @@ mod consumers;
 mod names;
 mod operations;
 mod produce;
+mod rules;
 
 pub(super) use consumers::*;
 pub(super) use names::*;
 pub(super) use operations::*;
 pub(super) use produce::*;
+pub(super) use rules::rules;

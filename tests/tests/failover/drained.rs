@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use sluice_tests::kafka::Record;
 use sluice_tests::{Client, Cluster, Dice, Kafka, Traffic, Verdict, eventually, places, unique};
 
-use crate::DEADLINE;
+use crate::{DEADLINE, tell};
 
 /// A node goes on sending requests on for this long: clients here need no time to learn of it.
 const LINGER: &str = "2s";
@@ -50,12 +49,7 @@ async fn a_node_that_is_told_to_drain_gives_all_it_has_and_nobody_notices() {
     traffic.flows().await;
     let leader = cluster.leader().await;
     for drained in [(leader + 1) % 3, leader] {
-        let admin = cluster.node((drained + 1) % 3).admin();
-        let ask = async |what: &str| {
-            let path = format!("/api/cluster/nodes/sluice-{drained}/{what}");
-            admin.call(Method::POST, &path, ()).await.expect(204);
-        };
-        ask("drain").await;
+        tell(&cluster, drained, "drain").await;
         eventually(DEADLINE, "it has no session", async || {
             let owned = traffic.owned_by(&cluster, drained).await;
             owned.is_empty().then_some(()).ok_or(owned)
@@ -63,7 +57,7 @@ async fn a_node_that_is_told_to_drain_gives_all_it_has_and_nobody_notices() {
         .await;
         traffic.polls(3).await;
         traffic.flows().await;
-        ask("undrain").await;
+        tell(&cluster, drained, "undrain").await;
         traffic.flows().await;
     }
     assert!(cluster.all_troubles().is_empty(), "nothing is excused");

@@ -33,6 +33,7 @@ mod volumes;
 
 use std::time::Duration;
 
+use reqwest::Method;
 use sluice_tests::{Cluster, Dice, Kafka, Traffic};
 
 /// Far more than anything here takes, also on a machine that is busy with other tests.
@@ -41,6 +42,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Starts three nodes at a Kafka.
 async fn three(kafka: &Kafka) -> Cluster {
     Cluster::builder(kafka.bootstrap()).start().await
+}
+
+/// Tells a node by way of another to `drain`, or to `undrain`.
+async fn tell(cluster: &Cluster, node: usize, what: &str) {
+    let other = (node + 1) % cluster.nodes().len();
+    let path = format!("/api/cluster/nodes/sluice-{node}/{what}");
+    let admin = cluster.node(other).admin();
+    admin.call(Method::POST, &path, ()).await.expect(204);
 }
 
 /// A node that owns one of the sessions and does not lead.

@@ -12,7 +12,7 @@ use crate::{DEADLINE, owner_that_follows, three};
 const FAILED: &str = "the volume failed";
 
 /// Little but what the harness reads.
-const QUIET: &str = "error,sluice_node::app=info,sluice_raft::guard::leader=info";
+const QUIET: &str = "error,openraft=off,sluice_node::app=info,sluice_raft::guard::leader=info";
 
 /// A session by which the registry is written: each seek is an entry of the log.
 struct Writer {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::blocking::Blocking;
 use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
-use crate::kafka::{Closer, Cluster};
+use crate::kafka::{Closer, Cluster, member_timeout};
 use crate::metrics::Metrics;
 use crate::schema_registry::Schemas;
 use crate::session::{Departure, EndGuard, Environment, Finish, OnEnd, SessionActor};
@@ -157,6 +157,11 @@ impl Sessions {
             reachable
         });
         asked.await.unwrap_or(false)
+    }
+
+    /// For how long Kafka keeps a member of which it hears nothing, from `session.timeout.ms`.
+    pub fn member_timeout(&self) -> Duration {
+        member_timeout(&self.0.env.config)
     }
 
     /// Runs a session. It is found by [`get`](Self::get) from now on; that it has its partitions

@@ -1,5 +1,7 @@
 //! The librdkafka properties of every consumer handle.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
@@ -21,6 +23,9 @@ pub(crate) enum HandleKind<'a> {
 /// never joined and never committed to.
 pub(crate) const NO_GROUP: &str = "sluice-no-group";
 
+/// For how long Kafka keeps a member of which it hears nothing.
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
+
 /// Where numbers differ from librdkafka's defaults, the reason stands beside them.
 const TUNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
@@ -32,7 +37,7 @@ const TUNED: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
     // Others learn of a member that left at their own next heartbeat.
     ("heartbeat.interval.ms", "1000"),
-    ("session.timeout.ms", "30000"),
+    (SESSION_TIMEOUT, "30000"),
     // Also how long a rebalance waits for us; the handle is polled once a second.
     ("max.poll.interval.ms", "60000"),
     // New partitions are noticed at the next refresh only.
@@ -103,6 +108,14 @@ pub fn check_property(name: &str, value: &str) -> Result<(), String> {
         }
         Err(_) => Err("has a value that librdkafka does not take".to_owned()),
     }
+}
+
+/// For how long Kafka keeps a member of which it hears nothing.
+pub(crate) fn member_timeout(config: &Config) -> Duration {
+    let client = base_config(config);
+    // What librdkafka takes has been checked.
+    let millis = client.get(SESSION_TIMEOUT).and_then(|ms| ms.parse().ok());
+    Duration::from_millis(millis.unwrap_or(30_000))
 }
 
 /// Properties that every client of this node shares.

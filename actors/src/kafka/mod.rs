@@ -14,7 +14,9 @@ mod reader;
 mod told;
 
 pub use client_config::check_property;
-pub(crate) use client_config::{HandleKind, NO_GROUP, base_config, consumer_config};
+pub(crate) use client_config::{
+    HandleKind, NO_GROUP, base_config, consumer_config, member_timeout,
+};
 pub(crate) use closer::Closer;
 pub(crate) use cluster::Cluster;
 pub(crate) use context::{Context, KafkaEvent};

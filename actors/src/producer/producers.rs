@@ -121,11 +121,14 @@ impl Producers {
         deadline: Deadline,
     ) -> Result<Delivery, Error> {
         let inner = &*self.0;
+        let schemas = inner.schemas.as_ref();
+        if production.needs_schemas() && schemas.is_none() {
+            return Err(Error::SchemaRegistryNotConfigured);
+        }
         let mut charge = inner.budget.charge();
         let cost = production.cost();
         charge.grow(cost).map_err(|_| Error::QueueFull)?;
         let partitions = self.partitions(&production, deadline).await?;
-        let schemas = inner.schemas.as_ref();
         let [key, value] = Coding::of(&production, schemas, deadline).await?;
         let compression = production.compression;
         let live = self.live(compression).await?;

@@ -94,6 +94,11 @@ impl Production {
     /// Most headers of all records together: each costs far more than its text.
     pub const MAX_HEADERS: usize = 100_000;
 
+    /// Whether keys or values are Avro.
+    pub(super) fn needs_schemas(&self) -> bool {
+        [self.key_format, self.value_format].contains(&Format::Avro)
+    }
+
     /// What it takes of the budget until Kafka has it.
     pub(super) fn cost(&self) -> u64 {
         self.records.iter().map(Outgoing::cost).sum()

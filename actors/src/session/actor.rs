@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, ActorContext, ActorState, AsyncContext, Context, Handler, StreamHandler};
 use futures::stream;
+use prometheus::IntGauge;
 use sluice_types::Mode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -39,6 +40,14 @@ pub(super) enum Phase {
     Running,
     /// Its delete has begun: no client sees it any more.
     Finished,
+}
+
+impl Phase {
+    /// Goes on to another phase; the gauge counts sessions that join.
+    pub(super) fn enter(&mut self, next: Self, joining: &IntGauge) {
+        joining.add(i64::from(next == Self::Joining) - i64::from(*self == Self::Joining));
+        *self = next;
+    }
 }
 
 /// The actor of one session.
@@ -99,6 +108,11 @@ pub(crate) struct SessionActor {
 struct Wake;
 
 impl SessionActor {
+    /// Goes on to another phase.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase.enter(phase, &self.env.metrics.joining);
+    }
+
     pub(crate) fn new(env: Arc<Environment>, opening: Opening, end: EndGuard) -> Self {
         let Opening {
             claim,
@@ -164,8 +178,11 @@ impl SessionActor {
         }
     }
 
-    /// Ends the actor; the node learns why.
+    /// Ends the actor; the node learns why, by the first reason of several.
     pub(super) fn stop(&mut self, why: Ended, ctx: &mut Context<Self>) {
+        if ctx.state() != ActorState::Running {
+            return;
+        }
         tracing::info!(parent: &self.span, ?why, "session ended here");
         if let Some(event) = &mut self.end.event {
             event.ended = why;
@@ -279,6 +296,7 @@ impl Actor for SessionActor {
         ctx.add_stream(wakes);
         self.start_ticking(ctx);
         self.env.metrics.sessions.inc();
+        self.env.metrics.joining.inc();
         self.urge(Urgent::Open, ctx);
     }
 
@@ -296,6 +314,7 @@ impl Actor for SessionActor {
 impl Drop for SessionActor {
     fn drop(&mut self) {
         self.env.metrics.sessions.dec();
+        self.enter(Phase::Finished);
         self.env.metrics.lag.forget(&self.opening.claim.id);
     }
 }
@@ -377,6 +396,29 @@ impl Handler<Ask> for SessionActor {
                 let _unanswered = reply;
                 panic!("a session was asked to panic")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_counts_who_joins() {
+        let joining = IntGauge::new("joining", "Who joins").unwrap();
+        joining.inc();
+        let mut phase = Phase::Joining;
+        for (next, count) in [
+            (Phase::Joining, 1),
+            (Phase::Running, 0),
+            (Phase::Running, 0),
+            (Phase::Joining, 1),
+            (Phase::Finished, 0),
+            (Phase::Finished, 0),
+        ] {
+            phase.enter(next, &joining);
+            assert_eq!((phase, joining.get()), (next, count));
         }
     }
 }

@@ -164,7 +164,7 @@ impl SessionActor {
         self.brokers_down = false;
         self.forget_obstacle();
         if self.phase == Phase::Joining {
-            self.phase = Phase::Running;
+            self.enter(Phase::Running);
         }
         if !uncommitted.is_empty() {
             self.urgent.push_back(Urgent::CommitStarts(uncommitted));
@@ -228,7 +228,7 @@ impl SessionActor {
                 self.state.revoke_all();
                 self.intake.clear();
                 if self.phase == Phase::Running {
-                    self.phase = Phase::Joining;
+                    self.enter(Phase::Joining);
                 }
             }
             Ok(false) => {

@@ -46,7 +46,7 @@ impl SessionActor {
             && let Ok(permit) = self.end.events.try_reserve()
         {
             self.expired = true;
-            self.phase = Phase::Finished;
+            self.phase.enter(Phase::Finished, &self.env.metrics.joining);
             tracing::info!(parent: &self.span, "session expired");
             let claim = self.opening.claim.clone();
             permit.send(SessionEvent {

@@ -346,8 +346,9 @@ impl Call {
         let millis = value
             .to_str()
             .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|text| text.parse::<u64>().ok())
+            .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+            // It only lowers: what is too large for a number changes as little as a large one.
+            .map(|text| text.parse::<u64>().unwrap_or(u64::MAX))
             .filter(|millis| *millis > 0);
         // Far beyond any deadline, so that adding it to a time cannot overflow.
         let millis = millis.map(|millis| millis.min(86_400_000));

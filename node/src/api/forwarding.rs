@@ -61,6 +61,7 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
         // A node that stands still keeps its connections open: what was sent to it is awaited no
         // longer than until it counts as dead.
         let state = call.state();
+        let sent = Instant::now();
         let answered = tokio::select! {
             biased;
             answered = send_on(&call, &owner, is_sparing) => answered,
@@ -72,6 +73,7 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 Err(PeerError::Lost("this node stops".to_owned()))
             }
         };
+        state.http_metrics.sent_on(&answered, sent.elapsed());
         match answered {
             Ok(Answered::Reply {
                 status,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use utoipa::OpenApi as _;
 use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
@@ -102,6 +103,7 @@ pub fn document(port: Port) -> OpenApi {
         Port::Admin => AdminApi::openapi(),
     };
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    add_rules(&mut api);
     for route in routes(port) {
         let path = api.paths.paths.get_mut(route.path);
         if let Some(operation) = path.and_then(|item| operation(item, route)) {
@@ -109,6 +111,18 @@ pub fn document(port: Port) -> OpenApi {
         }
     }
     api
+}
+
+/// Adds what the derived schemas have no words for. They have no member for these keywords, and
+/// what they call extensions stands beside their own members.
+fn add_rules(api: &mut OpenApi) {
+    let schemas = api.components.as_mut().map(|all| &mut all.schemas);
+    let Some(schemas) = schemas else { return };
+    for (name, keyword, rule) in schema::rules() {
+        if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name) {
+            object.extensions = Some(Extensions::from_iter([(keyword, rule)]));
+        }
+    }
 }
 
 fn operation<'a>(item: &'a mut PathItem, route: &Route) -> Option<&'a mut Operation> {
@@ -309,6 +323,16 @@ mod tests {
                 let pointer = format!("/{}", reference.split('"').next().unwrap());
                 assert!(document.pointer(&pointer).is_some(), "{pointer}");
             }
+        }
+    }
+
+    #[test]
+    fn what_types_do_not_say_of_a_body_is_described_beside_its_fields() {
+        let document = described(Port::Client);
+        for (name, keyword, rule) in schema::rules() {
+            let schema = &document["components"]["schemas"][name];
+            assert_eq!(schema[keyword], rule, "{name}");
+            assert!(schema["properties"].is_object(), "{name}");
         }
     }
 

@@ -312,14 +312,14 @@ static ADMIN: [Route; 6] = [
         method: Method::GET,
         path: "/api/consumers",
         produces: Produces::Json,
-        errors: &[],
+        errors: &[Code::KafkaTimeout],
         run: |call| Box::pin(admin::list(call)),
     },
     Route {
         method: Method::GET,
         path: "/api/cluster",
         produces: Produces::Json,
-        errors: &[],
+        errors: &[Code::KafkaTimeout],
         run: |call| Box::pin(cluster::show(call)),
     },
     Route {

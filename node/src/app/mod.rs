@@ -14,8 +14,8 @@ use sluice_actors::{
     Deadline, Newest, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials,
     Sessions,
 };
-use sluice_raft::NodeAddress;
 use sluice_raft::guard::Gauges;
+use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 
@@ -76,6 +76,18 @@ pub enum StartError {
     /// A metric has been registered twice.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether somebody has to look after the volume. It is not at fault for being in use.
+    pub(crate) fn is_of_volume(&self) -> bool {
+        use sluice_raft::StartError::{Store, Volume};
+        match self {
+            Self::Registry(Volume(error)) => !matches!(error, VolumeError::Locked(_)),
+            Self::Registry(error) => matches!(error, Store(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What differs from a node in production.
@@ -148,7 +160,8 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
-        if let Some(membership) = seat.membership() {
+        let membership = seat.membership();
+        if let Some(membership) = &membership {
             Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
         }
         let (registry, identity) = (seat.registry(), seat.identity());
@@ -172,6 +185,9 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
+        if membership.is_some() {
+            ownership.register(&metrics).map_err(StartError::Metrics)?;
+        }
         sight.show(ownership.clone());
 
         let draining = Draining::default();
@@ -183,7 +199,7 @@ impl App {
             ledger: Ledger::new(config.limits.async_result_bytes),
             peers,
             badge,
-            membership: seat.membership(),
+            membership,
             nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),

@@ -185,7 +185,7 @@ fn addresses_and_files_of_a_schema_registry_are_checked() {
     ] {
         let told = mistakes(&format!("[schema_registry]\nurl = '{wrong}'"), &[KAFKA]);
         assert!(told.starts_with("schema_registry.url: "), "{wrong}: {told}");
-        assert!(!told.contains(wrong), "{told}");
+        assert!(!told.contains("user:password"), "{told}");
     }
     let dir = tempfile::tempdir().unwrap();
     let no_pem = dir.path().join("ca.pem");

@@ -207,7 +207,7 @@ impl From<SessionError> for Problem {
             }
             SessionError::SchemaNotFound { schema, what, reason } => Self::new(
                 Code::SchemaNotFound,
-                format!("The schema {schema} for the {what} cannot be used: {reason}. Register it, or correct {what}.schema."),
+                format!("The schema {schema} for the {what} cannot be used: {reason}; register it, or correct {what}.schema."),
             )
             .with("schema", schema.to_string())
             .with("parameter", format!("{what}.schema")),

@@ -36,10 +36,11 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a body, which must be an object.
+    /// The fields of a body, which must be an object. A `null` counts as no body, as it does for
+    /// fields.
     pub(crate) fn of_body(body: Option<Value>, faults: &'a mut Faults) -> Self {
         let members = match body {
-            None => Map::new(),
+            None | Some(Value::Null) => Map::new(),
             Some(Value::Object(members)) => members,
             Some(other) => {
                 let message = format!("must be a JSON object, not {}", kind(&other));

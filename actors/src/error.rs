@@ -29,6 +29,12 @@ pub enum Error {
     /// Requests to write hold all the bytes that they may; nothing of this one was sent.
     #[error("the producers' queue is full")]
     QueueFull,
+    /// As many polls as may wait at the session for their turn.
+    #[error("too many polls wait for their turn")]
+    TooManyWaiting,
+    /// As many topics as may be are being read without a session.
+    #[error("too many topics are being read")]
+    ReadersBusy,
     /// A newer poll of the session took over.
     #[error("a newer poll of this session took over")]
     Superseded,

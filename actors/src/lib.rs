@@ -17,6 +17,7 @@ mod handle;
 mod kafka;
 mod lag;
 mod metrics;
+mod newest;
 mod producer;
 mod request;
 mod schema_registry;
@@ -32,13 +33,14 @@ pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use handle::{AnswerFate, Ended, Opening, SessionEvent, SessionHandle};
 pub use kafka::check_property;
+pub use newest::{Listing, Newest};
 pub use producer::{
     Budget, Charge, Compression, Delivery, Full, HeadersFault, Outcome, Outgoing, ProducerConfig,
     Producers, Production, RecordError, Written, read_headers,
 };
 pub use request::{
     Answer, Assignment, Commit, Committed, Deadline, HeadersFormat, Poll, Positions, Seek,
-    SeekTarget, Snapshot, SnapshotState, Sought,
+    SeekTarget, Shared, Snapshot, SnapshotState, Sought,
 };
 pub use schema_registry::{SchemaRegistryConfig, SchemaRegistryCredentials, check_certificates};
 pub use session::{Departure, cursor_of_nothing};

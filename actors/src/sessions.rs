@@ -10,6 +10,7 @@ use actix::{Actor, Arbiter, ArbiterHandle, System};
 use futures::future::join_all;
 use sluice_types::{Claim, Clock, ConsumerId, TopicName};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::blocking::Blocking;
 use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
@@ -23,6 +24,10 @@ use crate::{AnswerBudget, Authority, Config, Deadline, Error};
 const EVENTS: usize = 1024;
 /// How long a broker may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(2);
+/// The same, for who does not wait so long.
+const QUICK_PROBE: Duration = Duration::from_millis(900);
+/// How long what was seen of Kafka counts for those who probe this node.
+const SEEN: Duration = Duration::from_secs(1);
 
 /// The sessions of this node. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +40,8 @@ struct Inner {
     running: Arc<Mutex<HashMap<ConsumerId, SessionHandle>>>,
     events: mpsc::Sender<SessionEvent>,
     stopping: AtomicBool,
+    /// When Kafka was last asked for a sign of life, and whether there was one.
+    kafka_seen: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl Sessions {
@@ -73,6 +80,7 @@ impl Sessions {
             running: Arc::default(),
             events,
             stopping: AtomicBool::new(false),
+            kafka_seen: tokio::sync::Mutex::default(),
         };
         Ok((Self(Arc::new(inner)), receiver))
     }
@@ -94,6 +102,17 @@ impl Sessions {
             .await?
     }
 
+    /// All topics that Kafka shows to this node, its internal ones too, with the numbers of their
+    /// partitions.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`], [`Error::KafkaUnavailable`], [`Error::KafkaTimeout`].
+    pub async fn topics(&self, deadline: Deadline) -> Result<BTreeMap<TopicName, i32>, Error> {
+        let cluster = self.0.env.cluster.clone();
+        let asking = self.0.env.blocking.run(move || cluster.topics(deadline));
+        asking.await?
+    }
+
     /// The node's budget of answers on their way: those of these sessions are counted in it.
     pub fn answers(&self) -> AnswerBudget {
         self.0.env.answers.clone()
@@ -113,6 +132,31 @@ impl Sessions {
             .run(move || cluster.reachable(PROBE))
             .await
             .unwrap_or(false)
+    }
+
+    /// Whether a broker answers, or did within the last second; waits about a second at most. However
+    /// many ask, Kafka is asked by one at a time.
+    pub async fn kafka_was_reachable(&self) -> bool {
+        let sessions = self.clone();
+        // A task, which nobody who asks can cut short: another would ask Kafka beside it.
+        let asked = tokio::spawn(async move {
+            let mut seen = sessions.0.kafka_seen.lock().await;
+            if let Some((at, reachable)) = *seen
+                && at.elapsed() < SEEN
+            {
+                return reachable;
+            }
+            let cluster = sessions.0.env.cluster.clone();
+            let asking = sessions
+                .0
+                .env
+                .blocking
+                .run(move || cluster.reachable(QUICK_PROBE));
+            let reachable = asking.await.unwrap_or(false);
+            *seen = Some((Instant::now(), reachable));
+            reachable
+        });
+        asked.await.unwrap_or(false)
     }
 
     /// For how long Kafka keeps a member of which it hears nothing, from `session.timeout.ms`.

@@ -19,6 +19,10 @@ pub(crate) enum HandleKind<'a> {
     Standalone,
 }
 
+/// librdkafka wants the name of a group on every handle that is assigned partitions; this one is
+/// never joined and never committed to.
+pub(crate) const NO_GROUP: &str = "sluice-no-group";
+
 /// For how long Kafka keeps a member of which it hears nothing.
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 

@@ -19,12 +19,12 @@ use super::growth::Growth;
 use super::intake::Intake;
 use super::link::Link;
 use super::ops::{Asked, Running, Urgent, WhenLate};
-use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
 use super::refusal::FetchRefusal;
 use super::schemas::Schemas;
 use super::silence::Silence;
 use super::state::State;
+use super::waiting::WaitingPoll;
 use crate::kafka::{KafkaEvent, NO_TOPIC};
 use crate::{Assignment, Ended, Error, Opening, Record};
 
@@ -86,8 +86,15 @@ pub(crate) struct SessionActor {
     pub(super) op_serial: u64,
     /// When ops that met a rebalance are tried again.
     pub(super) retry_at: Option<Instant>,
+    /// The poll that is served next; its turn.
     pub(super) poll: Option<WaitingPoll>,
+    /// Polls that wait for their turn.
+    pub(super) waiting: VecDeque<WaitingPoll>,
     pub(super) polls: u64,
+    /// Whether what the answer sent last brings is acknowledged by its delivery.
+    pub(super) is_acknowledged_by_delivery: bool,
+    /// When the group last began to take partitions.
+    pub(super) revoking_since: Instant,
     /// The handle is being told to read from elsewhere.
     pub(super) repositioning: bool,
     pub(super) ready: Vec<ReadyWaiter>,
@@ -148,7 +155,10 @@ impl SessionActor {
             op_serial: 0,
             retry_at: None,
             poll: None,
+            waiting: VecDeque::new(),
             polls: 0,
+            is_acknowledged_by_delivery: false,
+            revoking_since: now,
             repositioning: false,
             ready: Vec::new(),
             was_ready: false,
@@ -195,6 +205,7 @@ impl SessionActor {
         for waiter in self.ready.drain(..) {
             let _ = waiter.reply.send(Err(error.clone()));
         }
+        self.refuse_waiting(&error);
         if let Some(poll) = self.poll.take() {
             let _ = poll.reply.send(Err(error));
         }
@@ -236,6 +247,7 @@ impl SessionActor {
             }
             KafkaEvent::Revoke(partitions) => {
                 self.rebalancing = true;
+                self.hold_back_revocation(ctx);
                 self.urge(Urgent::Revoke(partitions), ctx);
             }
             KafkaEvent::Error {
@@ -257,7 +269,7 @@ impl SessionActor {
                 | Code::SaslAuthenticationFailed
                     if !reason.contains(NO_TOPIC) =>
                 {
-                    self.refused(code, &reason);
+                    self.refused(code, &reason, ctx);
                 }
                 _ => tracing::debug!(parent: &self.span, %code, reason, "kafka error"),
             },
@@ -318,9 +330,14 @@ impl Handler<Fate> for SessionActor {
 
     fn handle(&mut self, fate: Fate, ctx: &mut Context<Self>) {
         let back = self.state.fate(fate.number, fate.delivered);
-        // The client has asked for more before it was known that it has this answer.
-        if fate.delivered && self.poll.as_ref().is_some_and(WaitingPoll::acknowledges) {
+        // Or the client has asked for more before it was known that it has this answer.
+        let acknowledges = self.is_acknowledged_by_delivery
+            || self.poll.as_ref().is_some_and(WaitingPoll::acknowledges);
+        if fate.delivered && acknowledges {
             self.state.acknowledge();
+        }
+        if self.is_acknowledged_by_delivery {
+            self.queue_auto_commit(ctx);
         }
         if !back.is_empty() {
             self.intake.discard(&back.partitions());

@@ -63,13 +63,7 @@ impl RecordFormat<'_> {
 
 /// Appends one record to an answer.
 pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat<'_>) {
-    out.extend_from_slice(b"{\"topic\":\"");
-    // A topic name has no character that JSON escapes.
-    out.extend_from_slice(record.topic.as_bytes());
-    out.extend_from_slice(b"\",\"partition\":");
-    integer(out, i64::from(record.partition));
-    out.extend_from_slice(b",\"offset\":");
-    integer(out, record.offset.get());
+    place(out, record);
     out.extend_from_slice(b",\"timestamp\":");
     integer(out, record.timestamp);
     payload(out, b"key", record.key, format.key, format.schemas);
@@ -79,6 +73,17 @@ pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFo
         HeadersFormat::List => headers_list(out, record.headers),
     }
     out.push(b'}');
+}
+
+/// Begins a record with where it is.
+pub(super) fn place(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    out.extend_from_slice(b"{\"topic\":\"");
+    // A topic name has no character that JSON escapes.
+    out.extend_from_slice(record.topic.as_bytes());
+    out.extend_from_slice(b"\",\"partition\":");
+    integer(out, i64::from(record.partition));
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, record.offset.get());
 }
 
 /// Writes `,"name":…` and, where the bytes are not what the format promises,
@@ -99,13 +104,7 @@ fn payload(
     };
     let faithful = match format {
         Format::String => string_if_text(out, bytes),
-        Format::Json => match serde_json::from_slice::<&RawValue>(bytes) {
-            Ok(json) => {
-                out.extend_from_slice(json.get().as_bytes());
-                true
-            }
-            Err(_) => false,
-        },
+        Format::Json => json_if_valid(out, bytes),
         Format::Binary => {
             binary(out, bytes);
             true
@@ -117,6 +116,17 @@ fn payload(
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name);
         out.extend_from_slice(b"_encoding\":\"base64\"");
+    }
+}
+
+/// Appends the bytes as they are if they are JSON; returns whether they were.
+pub(super) fn json_if_valid(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(json) => {
+            out.extend_from_slice(json.get().as_bytes());
+            true
+        }
+        Err(_) => false,
     }
 }
 
@@ -196,7 +206,7 @@ pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let start = out.len();
     let room = base64::encoded_len(bytes.len(), true).unwrap_or(0);

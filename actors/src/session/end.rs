@@ -26,6 +26,7 @@ impl SessionActor {
     pub(super) fn begin_end(&mut self, ctx: &mut Context<Self>) {
         self.enter(Phase::Finished);
         self.end_poll(ctx);
+        self.refuse_waiting(&Error::NotHere);
         let (ends, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.asked)
             .into_iter()
             .partition(Asked::ends_session);

@@ -1,6 +1,5 @@
 //! What all sessions of a node share.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use sluice_types::Clock;
@@ -22,12 +21,4 @@ pub(crate) struct Environment {
     pub(crate) metrics: Metrics,
     pub(crate) answers: AnswerBudget,
     pub(crate) schemas: Option<Schemas>,
-}
-
-impl Environment {
-    /// Bytes that an answer may have now, so that all answers on their way stay within the
-    /// node's budget; never less than one byte, which lets one record through.
-    pub(crate) fn answer_room(&self, wanted: NonZeroU64) -> u64 {
-        wanted.min(self.answers.room()).get()
-    }
 }

@@ -137,6 +137,9 @@ impl SessionActor {
                 return;
             }
         };
+        if replaces {
+            self.put_back();
+        }
         match mode {
             Mode::Subscribed => self
                 .state
@@ -167,6 +170,7 @@ impl SessionActor {
             self.urgent.push_back(Urgent::CommitStarts(uncommitted));
         }
         self.resume_poll(ctx);
+        self.start_clocks(ctx);
         let generation = self.state.generation();
         tracing::info!(parent: &self.span, generation, partitions = ?starts.partitions(), "assigned");
         self.answer_ready();
@@ -215,6 +219,7 @@ impl SessionActor {
 
     pub(super) fn revoked(&mut self, link: &Link, partitions: &Partitions) {
         tracing::info!(parent: &self.span, ?partitions, "revoked");
+        self.put_back();
         // A pause outlives the assignment in librdkafka: a partition that comes back would stay
         // silent.
         self.resume(&self.state.paused_of(partitions));

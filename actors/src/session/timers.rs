@@ -35,6 +35,7 @@ impl SessionActor {
         self.bound_held();
         self.answer_ready();
         let idle = self.poll.is_none()
+            && self.waiting.is_empty()
             && self.asked.is_empty()
             && self.ready.is_empty()
             && !self.moving

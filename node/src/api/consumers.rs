@@ -356,7 +356,7 @@ fn described_json(described: &Described) -> serde_json::Value {
 }
 
 /// Names the session in the span of the request.
-fn mark(session: &SessionHandle) {
+pub(super) fn mark(session: &SessionHandle) {
     let span = Span::current();
     span.record("group", session.spec().group_id.as_str());
     span.record("epoch", session.claim().epoch.get());

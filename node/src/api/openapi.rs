@@ -17,7 +17,7 @@ use utoipa::openapi::{
 
 use super::call::TIMEOUT_HEADER;
 use super::error::{Code, Problem};
-use super::{Route, admin, cluster, consumers, docs, health, produce, routes, schema};
+use super::{Route, admin, cluster, consumers, docs, health, onecall, produce, routes, schema};
 
 /// One of the ports of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub enum Port {
         consumers::delete,
         produce::produce,
         produce::status,
+        onecall::root,
+        health::health,
+        onecall::consume,
+        onecall::messages,
+        onecall::topics,
+        onecall::produce,
         health::livez,
         health::readyz,
         docs::openapi,
@@ -263,8 +269,9 @@ mod tests {
     use sluice_types::AssignmentStrategy;
 
     use super::*;
+    use crate::api::request::call::Consume;
     use crate::api::request::subscribe::Subscribe;
-    use crate::api::request::{Faults, assign, commit, poll, produce, seek};
+    use crate::api::request::{Faults, assign, commit, message, poll, produce, seek};
 
     /// What the description leaves out: the parts of the page at `/docs`.
     const UNDOCUMENTED: &str = "/docs/{file:.*}";
@@ -372,6 +379,14 @@ mod tests {
         check("ProduceRequest", &|body| {
             let body = serde_json::to_vec(&body).unwrap().into();
             produce::parse(&body, 10, Faults::default()).map(drop)
+        });
+        check("ConsumeOnceRequest", &|body| {
+            let group = |_: &_| Ok("g".parse().unwrap());
+            Consume::parse(Some(body), group, Faults::default()).map(drop)
+        });
+        check("ProduceOneRequest", &|body| {
+            let body = serde_json::to_vec(&body).unwrap().into();
+            message::parse(&body, Faults::default()).map(drop)
         });
         check("AssignRequest", &|body| {
             assign::parse(Some(body), Faults::default()).map(drop)

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
-use sluice_actors::{Deadline, Outcome, Outgoing, Production, RecordError};
+use sluice_actors::{Deadline, Outcome, Production, RecordError};
 use sluice_types::TopicName;
 use tracing::Instrument;
 
 use super::call::Call;
 use super::error::{Code, Problem, none_written, of_record, shutting_down};
 use super::reply::Reply;
-use super::request::Faults;
 use super::request::produce::{Options, parse};
 use super::schema;
 use super::state::State;
@@ -55,7 +54,9 @@ pub(super) async fn produce(call: Call) -> Result<Reply, Unserved> {
     let options = Options::parse(query, &mut faults);
     let state = call.state();
     let (body, charge) = call.metered_body(state.producers.budget()).await?;
-    let records = records(body, state.produce_records, faults).await?;
+    let max_records = state.produce_records;
+    let records = parsed(body, move |body| parse(body, max_records, faults));
+    let records = records.await?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let production = Production {
@@ -200,15 +201,15 @@ struct Told<'a> {
     error: Option<&'a str>,
 }
 
-async fn records(
+/// What is made of a body, on a thread that may take its time if the body is large.
+pub(super) async fn parsed<T: Send + 'static>(
     body: Bytes,
-    max_records: usize,
-    faults: Faults,
-) -> Result<Vec<Outgoing>, Problem> {
+    parse: impl FnOnce(&Bytes) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     if body.len() <= INLINE {
-        return parse(&body, max_records, faults);
+        return parse(&body);
     }
-    actix_web::web::block(move || parse(&body, max_records, faults))
+    actix_web::web::block(move || parse(&body))
         .await
         .unwrap_or_else(|error| Err(Problem::internal(error.to_string())))
 }

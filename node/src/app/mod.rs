@@ -11,7 +11,8 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
 use sluice_actors::{
-    Deadline, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials, Sessions,
+    Deadline, Newest, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials,
+    Sessions,
 };
 use sluice_raft::guard::Gauges;
 use sluice_raft::{NodeAddress, VolumeError};
@@ -193,6 +194,7 @@ impl App {
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            newest: Newest::new(&sessions),
             producers: producers.clone(),
             ledger: Ledger::new(config.limits.async_result_bytes),
             peers,

@@ -287,6 +287,7 @@ pub(crate) fn poll_of(most: u32, wait: Duration, after: Option<&str>) -> Poll {
         max_bytes: (1 << 20).try_into().unwrap(),
         headers: HeadersFormat::Object,
         after: after.map(str::to_owned),
+        shared: None,
     }
 }
 

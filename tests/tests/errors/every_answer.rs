@@ -25,7 +25,13 @@ async fn get(client: &Client, path: &str, header: &str, value: &str) -> Answer {
 #[tokio::test]
 async fn a_path_refuses_other_methods_and_lists_its_own() {
     let node = node().await;
-    let client_paths: [(&str, &[&str]); 11] = [
+    let client_paths: [(&str, &[&str]); 17] = [
+        ("/", &["GET", "HEAD"]),
+        ("/health", &["GET", "HEAD"]),
+        ("/topics", &["GET", "HEAD"]),
+        ("/messages/nowhere", &["GET", "HEAD"]),
+        ("/consume", &["POST"]),
+        ("/produce", &["POST"]),
         ("/api/topics/nowhere/produce", &["POST"]),
         ("/api/produce/status/nothing", &["GET", "HEAD"]),
         (SUBSCRIBE, &["POST"]),
@@ -69,7 +75,6 @@ async fn a_path_refuses_other_methods_and_lists_its_own() {
 async fn a_path_that_is_not_there_is_told_on_each_port() {
     let node = node().await;
     for path in [
-        "/",
         "/api",
         "/api/consumers",
         "/api/consumers/",

@@ -140,6 +140,14 @@ impl From<SessionError> for Problem {
             )
             .with("limit", limit),
             SessionError::QueueFull => queue_full(),
+            SessionError::TooManyWaiting => Self::new(
+                Code::QueueFull,
+                "As many calls as may wait for messages of this topic and group; make fewer at once, or use a session for each client.",
+            ),
+            SessionError::ReadersBusy => Self::new(
+                Code::QueueFull,
+                "This node reads as many topics at once as it may; try again.",
+            ),
             SessionError::Superseded => Self::new(
                 Code::Superseded,
                 "A newer poll of this session took over: keep one poll at a time.",

@@ -37,10 +37,7 @@ impl Subscribe {
         mut faults: Faults,
     ) -> Result<Self, Problem> {
         let mut fields = Fields::of_body(body, &mut faults);
-        if !fields.has("group_id") {
-            fields.missing("group_id");
-        }
-        let group_id = fields.text("group_id", |text| {
+        let group_id = fields.required("group_id", |text| {
             text.parse::<GroupId>().map_err(|error| error.to_string())
         });
         let topics = topics(&mut fields);

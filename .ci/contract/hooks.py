@@ -11,9 +11,13 @@ from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
-# In milliseconds. With less than the first, requests are refused because of the time and not of what
-# they are; with more than the second, polls wait for most of the check.
-TIMEOUT, SHORTEST, LONGEST_POLL = "x-request-timeout-ms", 20_000, 1_000
+# In milliseconds. With less, requests are refused because of the time and not of what they are.
+TIMEOUT, SHORTEST = "x-request-timeout-ms", 20_000
+
+# How long polls may ask to wait, and do here; how long one without a body may take, in milliseconds:
+# else the check would be waiting most of the time.
+WAITS = {"timeout_ms": (300_000, 500), "timeout": (300, 0.5)}
+BARE_POLL = 5_000
 
 # The session that the examples of the description name: it is kept alive, so that they do something.
 SESSION = {"consumer_id": "550e8400-e29b-41d4-a716-446655440000", "group_id": "of-the-examples",
@@ -33,6 +37,7 @@ REFUSALS = {
 @schemathesis.hook
 def before_call(context, case, kwargs):
     give_time(case)
+    shorten_wait(case)
     # A schema is for Avro only, and nobody can make a cursor up: neither can be said in a description,
     # and a request with one would be refused whatever else it has.
     for part in ("key", "value"):
@@ -57,12 +62,26 @@ def give_time(case):
     asked = next((value for name, value in headers.items() if name.lower() == TIMEOUT), None)
     if asked is not None and not is_time(asked):
         return
-    headers = {name: value for name, value in headers.items() if name.lower() != TIMEOUT}
-    if case.path.endswith("/consume"):
-        headers[TIMEOUT] = str(LONGEST_POLL)
-    elif asked is not None:
-        headers[TIMEOUT] = str(max(int(asked), SHORTEST))
-    case.headers = headers
+    if asked is not None:
+        headers = {name: value for name, value in headers.items() if name.lower() != TIMEOUT}
+        case.headers = {**headers, TIMEOUT: str(max(int(asked), SHORTEST))}
+
+
+def shorten_wait(case):
+    if not case.path.endswith("/consume"):
+        return
+    if not isinstance(case.body, dict):
+        case.headers = {TIMEOUT: str(BARE_POLL), **(case.headers or {})}
+        return
+    body = dict(case.body)
+    if case.path_parameters:
+        # Of a session; the default is 30 s.
+        body["timeout_ms"] = WAITS["timeout_ms"][0] if body.get("timeout_ms") is None else body["timeout_ms"]
+    for field, (longest, here) in WAITS.items():
+        asked = body.get(field)
+        if isinstance(asked, (int, float)) and here < asked <= longest:
+            body[field] = here
+    case.body = body
 
 
 def is_time(value):

@@ -20,6 +20,17 @@ const HOPS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 5.0,
 ];
 
+/// What can come of sending a request on.
+const OUTCOMES: [&str; 7] = [
+    "answered",
+    "misdirected",
+    "unreachable",
+    "lost",
+    "timed_out",
+    "no_room",
+    "refused",
+];
+
 /// Counts requests by route template, never by path.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpMetrics {
@@ -84,6 +95,9 @@ impl HttpMetrics {
                 .buckets(HOPS.to_vec()),
             )?,
         };
+        for outcome in OUTCOMES {
+            metrics.hops.with_label_values(&[outcome]);
+        }
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;

@@ -11,7 +11,7 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+    Content, ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
     Response, ResponseBuilder, Schema, Type,
 };
 
@@ -140,6 +140,9 @@ fn operation<'a>(item: &'a mut PathItem, route: &Route) -> Option<&'a mut Operat
 fn complete(operation: &mut Operation, route: &Route) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(common_headers().map(RefOr::T));
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(refuse_null);
+    }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response
@@ -158,6 +161,21 @@ fn complete(operation: &mut Operation, route: &Route) {
             .responses
             .responses
             .insert(status.to_string(), response);
+    }
+}
+
+/// A body that may be left out is derived as one that may be `null`, which is refused.
+fn refuse_null(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else {
+        return;
+    };
+    let named = either
+        .items
+        .iter()
+        .find(|item| matches!(item, RefOr::Ref(_)));
+    if let Some(named) = named.cloned() {
+        content.schema = Some(named);
     }
 }
 
@@ -323,6 +341,19 @@ mod tests {
                 let pointer = format!("/{}", reference.split('"').next().unwrap());
                 assert!(document.pointer(&pointer).is_some(), "{pointer}");
             }
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_left_out_but_is_never_null() {
+        let document = described(Port::Client);
+        for (name, schema) in [("consume", "ConsumeRequest"), ("commit", "CommitRequest")] {
+            let path = format!("/api/consumers/{{id}}/{name}");
+            let body = &document["paths"][&path]["post"]["requestBody"];
+            let reference = format!("#/components/schemas/{schema}");
+            let described = &body["content"]["application/json"]["schema"];
+            assert_eq!(*described, json!({"$ref": reference}));
+            assert_ne!(body["required"], true, "{name}");
         }
     }
 

@@ -36,11 +36,10 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a body, which must be an object. A `null` counts as no body, as it does for
-    /// fields.
+    /// The fields of a body, which must be an object.
     pub(crate) fn of_body(body: Option<Value>, faults: &'a mut Faults) -> Self {
         let members = match body {
-            None | Some(Value::Null) => Map::new(),
+            None => Map::new(),
             Some(Value::Object(members)) => members,
             Some(other) => {
                 let message = format!("must be a JSON object, not {}", kind(&other));

@@ -57,7 +57,12 @@ pub enum Port {
         docs::openapi,
         docs::page,
     ),
-    components(schemas(schema::Problem, schema::ProduceFormat, schema::Compression))
+    components(schemas(
+        schema::Problem,
+        schema::ProduceFormat,
+        schema::Compression,
+        schema::MessageLimit
+    ))
 )]
 struct ClientApi;
 

@@ -203,7 +203,7 @@ async fn all_faults_of_the_other_requests_are_told_at_once() {
 #[tokio::test]
 async fn a_body_that_is_no_object_and_a_query_where_there_is_none_are_faults() {
     let client = client().await;
-    for body in ["[]", "7", "\"text\"", "true"] {
+    for body in ["[]", "7", "\"text\"", "null", "true"] {
         let refused = post(&client, "/api/consumers/nobody/consume", body).await;
         let refused = refused.expect_problem(422, "invalid_field");
         assert_eq!(faults(&refused), ["body"], "{body}");

@@ -26,8 +26,8 @@ async fn subscribe(cluster: &Cluster, topic: &str, count: usize) -> Vec<String> 
 
 /// Does something with each session, with a few at a time.
 async fn side_by_side(ids: &[String], each: impl AsyncFn((usize, String))) {
-    let all = stream::iter(ids.iter().cloned().enumerate());
-    all.for_each_concurrent(8, each).await;
+    let (all, each) = (stream::iter(ids.iter().cloned().enumerate()), &each);
+    all.for_each_concurrent(8, |one| each(one)).await;
 }
 
 /// A session without an owner is worse than a full node: takers may be half as full again.

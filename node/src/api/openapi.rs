@@ -59,6 +59,7 @@ pub enum Port {
     ),
     components(schemas(
         schema::Problem,
+        schema::SchemaName,
         schema::ProduceFormat,
         schema::Compression,
         schema::MessageLimit

@@ -88,12 +88,10 @@ pub(crate) struct SessionActor {
     pub(super) retry_at: Option<Instant>,
     /// The poll that is served next; its turn.
     pub(super) poll: Option<WaitingPoll>,
-    /// Polls that wait for their turn.
     pub(super) waiting: VecDeque<WaitingPoll>,
     pub(super) polls: u64,
     /// Whether what the answer sent last brings is acknowledged by its delivery.
     pub(super) is_acknowledged_by_delivery: bool,
-    /// When the group last began to take partitions.
     pub(super) revoking_since: Instant,
     /// The handle is being told to read from elsewhere.
     pub(super) repositioning: bool,

@@ -23,9 +23,6 @@ pub(crate) enum HandleKind<'a> {
 /// never joined and never committed to.
 pub(crate) const NO_GROUP: &str = "sluice-no-group";
 
-/// For how long Kafka keeps a member of which it hears nothing.
-const SESSION_TIMEOUT: &str = "session.timeout.ms";
-
 /// Where numbers differ from librdkafka's defaults, the reason stands beside them.
 const TUNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
@@ -37,7 +34,7 @@ const TUNED: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
     // Others learn of a member that left at their own next heartbeat.
     ("heartbeat.interval.ms", "1000"),
-    (SESSION_TIMEOUT, "30000"),
+    ("session.timeout.ms", "30000"),
     // Also how long a rebalance waits for us; the handle is polled once a second.
     ("max.poll.interval.ms", "60000"),
     // New partitions are noticed at the next refresh only.
@@ -114,7 +111,9 @@ pub fn check_property(name: &str, value: &str) -> Result<(), String> {
 pub(crate) fn member_timeout(config: &Config) -> Duration {
     let client = base_config(config);
     // What librdkafka takes has been checked.
-    let millis = client.get(SESSION_TIMEOUT).and_then(|ms| ms.parse().ok());
+    let millis = client
+        .get("session.timeout.ms")
+        .and_then(|ms| ms.parse().ok());
     Duration::from_millis(millis.unwrap_or(30_000))
 }
 

@@ -16,8 +16,6 @@ pub mod liveness;
 mod metrics;
 mod moment;
 mod net;
-#[cfg(test)]
-mod patience;
 pub mod rebalance;
 mod registry;
 mod replica;

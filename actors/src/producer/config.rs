@@ -39,8 +39,7 @@ const TUNED: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
     ("log.connection.close", "false"),
     ("enable.metrics.push", "false"),
-    // How much batches shrink, which only librdkafka knows.
-    ("statistics.interval.ms", "10000"),
+    ("statistics.interval.ms", "0"),
 ];
 
 /// Names of the same property: librdkafka takes either, and of both the one that comes last.

@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 }
 
 /// A record off the handle that nobody has taken yet.
-pub(crate) struct Held {
+struct Held {
     offset: Offset,
     timestamp: i64,
     key: Option<Box<[u8]>>,
@@ -33,7 +33,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(record: &RecordRef<'_>) -> Self {
+    fn new(record: &RecordRef<'_>) -> Self {
         Self {
             offset: record.offset,
             timestamp: record.timestamp,
@@ -43,7 +43,7 @@ impl Held {
         }
     }
 
-    pub(crate) fn record<'a>(&'a self, at: &'a TopicPartition) -> RecordRef<'a> {
+    fn record<'a>(&'a self, at: &'a TopicPartition) -> RecordRef<'a> {
         RecordRef {
             topic: at.topic.as_str(),
             partition: at.partition.get(),

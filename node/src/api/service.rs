@@ -24,7 +24,6 @@ use super::state::State;
 use super::unserved::Unserved;
 use super::{Produces, Route};
 use crate::ownership::Hop;
-use crate::peer::SERVED;
 
 const MAX_REQUEST_ID: usize = 128;
 
@@ -114,7 +113,6 @@ impl Endpoint {
         if let Err(refused) = peers::check(&state, http.headers()) {
             return *refused;
         }
-        let received = Instant::now();
         let answering = async move {
             let (route, call) = self.call(http, payload, request_id, Hop::forwarded())?;
             match (route.run)(call).await {
@@ -130,15 +128,11 @@ impl Endpoint {
                 Err(Unserved::Elsewhere(owner)) => Ok(Err(owner.epoch)),
             }
         };
-        let mut response = match caught(answering).await {
+        match caught(answering).await {
             Ok(Ok(reply)) => reply.into_forwarded(&state.fates),
             Ok(Err(epoch)) => peers::misdirected(epoch),
             Err(refused) => refused.into_forwarded(&state.fates),
-        };
-        if let Ok(served) = received.elapsed().as_micros().to_string().parse() {
-            response.headers_mut().insert(SERVED, served);
         }
-        response
     }
 
     fn call(
@@ -266,7 +260,7 @@ fn log(problem: &Problem) {
         (Code::Internal | Code::SessionFailed, _) => {
             tracing::error!(code = meaning.code, cause, "request failed");
         }
-        (_, Origin::Node | Origin::Kafka | Origin::SchemaRegistry) => {
+        (_, Origin::Node | Origin::Kafka) => {
             tracing::warn!(code = meaning.code, cause, "request not served");
         }
         (_, Origin::Client) => {

@@ -17,7 +17,6 @@ mod kafka;
 mod limits;
 mod metrics;
 mod mistake;
-mod schema_registry;
 mod secret;
 mod section;
 mod source;
@@ -35,7 +34,6 @@ pub use kafka::{Kafka, Properties};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use mistake::{Mistake, Mistakes};
-pub use schema_registry::{Credentials, SchemaRegistry};
 pub use secret::Secret;
 pub use source::Env;
 pub use value::HostPort;
@@ -54,8 +52,6 @@ pub struct Config {
     pub cluster: Cluster,
     /// How to reach Kafka.
     pub kafka: Kafka,
-    /// Where the schemas of Avro are.
-    pub schema_registry: SchemaRegistry,
     /// How much the node takes on.
     pub limits: Limits,
     /// How it stops.
@@ -128,11 +124,6 @@ impl Config {
             admin: Admin::check(Section::take(&mut source, "admin", all)),
             cluster: Cluster::check(Section::take(&mut source, "cluster", all), env),
             kafka: Kafka::check(Section::take(&mut source, "kafka", all), env),
-            schema_registry: SchemaRegistry::check(Section::take(
-                &mut source,
-                "schema_registry",
-                all,
-            )),
             limits: Limits::check(Section::take(&mut source, "limits", all)),
             drain: Drain::check(Section::take(&mut source, "drain", all)),
             metrics: Metrics::check(Section::take(&mut source, "metrics", all)),
@@ -152,7 +143,7 @@ impl Config {
     }
 }
 
-const SECTIONS: &str = "http, admin, cluster, kafka, schema_registry, limits, drain, metrics";
+const SECTIONS: &str = "http, admin, cluster, kafka, limits, drain, metrics";
 
 #[cfg(test)]
 mod tests;

@@ -23,12 +23,11 @@ enum Fault {
     Isolate,
     Mute,
     Deafen,
-    NoAnswers,
     Refuse,
     Slow,
 }
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 9] = [
     Fault::Kill,
     Fault::KillForLong,
     Fault::Freeze,
@@ -36,7 +35,6 @@ const FAULTS: [Fault; 10] = [
     Fault::Isolate,
     Fault::Mute,
     Fault::Deafen,
-    Fault::NoAnswers,
     Fault::Refuse,
     Fault::Slow,
 ];
@@ -84,10 +82,6 @@ async fn befall(fault: Fault, node: usize, cluster: &Cluster, traffic: &Traffic)
         Fault::Deafen => {
             network.deafen(node);
             meanwhile(traffic, SHORT).await;
-        }
-        Fault::NoAnswers => {
-            network.cut_answers(node, (node + 1) % 3);
-            meanwhile(traffic, LONG).await;
         }
         Fault::Refuse => {
             network.refuse(node).await;

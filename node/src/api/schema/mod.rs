@@ -5,14 +5,10 @@
 
 mod consumers;
 mod names;
-mod onecall;
 mod operations;
 mod produce;
-mod rules;
 
 pub(super) use consumers::*;
 pub(super) use names::*;
-pub(super) use onecall::*;
 pub(super) use operations::*;
 pub(super) use produce::*;
-pub(super) use rules::rules;

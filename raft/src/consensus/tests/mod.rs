@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use cluster::{Cluster, address, names};
+use cluster::{Cluster, address, eventually, names};
 
-use crate::patience::eventually;
 use crate::registry::tests::{claim, create, id};
 use crate::{Command, Error, Outcome, SessionView, Timing};
 

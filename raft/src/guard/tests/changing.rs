@@ -1,6 +1,6 @@
 //! Changes that people ask for, and what they are told.
 
-use nodes::Nodes;
+use nodes::{Nodes, always, eventually};
 
 use super::*;
 use crate::{NodeState, Version};

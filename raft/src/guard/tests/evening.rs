@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nodes::Nodes;
+use nodes::{Nodes, always, eventually};
 
 use super::*;
 use crate::registry::tests::id;

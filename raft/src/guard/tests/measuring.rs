@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nodes::Nodes;
+use nodes::{Nodes, eventually};
 use prometheus::Registry;
 use prometheus::proto::{MetricFamily, MetricType};
 

@@ -14,4 +14,3 @@ mod retiring;
 mod served_once;
 
 use super::*;
-use crate::patience::{always, eventually};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodes::Nodes;
+use nodes::{Nodes, always};
 
 use super::*;
 use crate::{Error, NodeState};

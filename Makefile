@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := .cache/tools
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce bench-failover bench-forward bench-subscribe bench-registry chart chart-config image-lint compose dashboards metrics balancer scale skew fmt clippy doc deny deny-advisories logs links
+.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce bench-failover bench-forward bench-subscribe bench-registry chart chart-config image-lint compose dashboards metrics balancer contract scale skew fmt clippy doc deny deny-advisories logs links
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -67,6 +67,9 @@ balancer: ## a node is drained and one killed behind a real haproxy (Debian: hap
 
 skew: ## roll three nodes to this version from the last tagged one, or from FROM=commit
 	.ci/check-skew $(FROM)
+
+contract: $(TOOLS)/python ## both ports against their /openapi.json: schemathesis on three nodes
+	$(TOOLS)/python/bin/python .ci/check-contract $(ARGS)
 
 scale: ## nodes come, and go several at a time, as `kubectl scale` does it
 	.ci/check-scale

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::SchemaRegistryConfig;
+
 /// How sessions reach Kafka, and how many there may be.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Groups that get metric series of their own; further ones are counted together.
     pub max_metric_groups: usize,
+    /// Where the schemas of Avro are; without it there is no Avro.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// Whether the broker is the embedded one, which cannot do everything.
     pub embedded_broker: bool,
 }

@@ -2,6 +2,8 @@
 
 use sluice_types::{Offset, Partitions, TopicName, TopicPartition};
 
+use crate::SchemaRef;
+
 /// Why a session did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -27,6 +29,12 @@ pub enum Error {
     /// Requests to write hold all the bytes that they may; nothing of this one was sent.
     #[error("the producers' queue is full")]
     QueueFull,
+    /// As many polls as may wait at the session for their turn.
+    #[error("too many polls wait for their turn")]
+    TooManyWaiting,
+    /// As many topics as may be are being read without a session.
+    #[error("too many topics are being read")]
+    ReadersBusy,
     /// A newer poll of the session took over.
     #[error("a newer poll of this session took over")]
     Superseded,
@@ -79,6 +87,22 @@ pub enum Error {
     /// A write may or may not have happened.
     #[error("{0}")]
     OutcomeUnknown(String),
+    /// Avro was asked for, and there is no schema registry.
+    #[error("there is no schema registry")]
+    SchemaRegistryNotConfigured,
+    /// The schema registry cannot be asked; nothing was sent, and no record was passed over.
+    #[error("the schema registry cannot be asked: {0}")]
+    SchemaRegistryUnavailable(String),
+    /// There is no such schema, or none of Avro; nothing was sent.
+    #[error("no schema {schema} for the {what}: {reason}")]
+    SchemaNotFound {
+        /// How the client named it.
+        schema: SchemaRef,
+        /// What it is the schema of: the key, or the value.
+        what: &'static str,
+        /// Why there is none.
+        reason: String,
+    },
     /// The registry cannot decide now; nothing has changed.
     #[error("the registry cannot decide now")]
     NoQuorum,

@@ -152,7 +152,7 @@ impl SessionHandle {
     /// Waits for records. A dropped future takes nothing. Renews the session.
     ///
     /// # Errors
-    /// [`Error::Superseded`] by a newer poll, [`Error::InvalidCursor`],
+    /// [`Error::Superseded`] by a newer poll, [`Error::TooManyWaiting`], [`Error::InvalidCursor`],
     /// [`Error::OffsetOutOfRange`], [`Error::KafkaUnavailable`] if no broker could be reached,
     /// and what keeps the session from its partitions.
     pub async fn poll(&self, poll: Poll, deadline: Deadline) -> Result<Answer, Error> {

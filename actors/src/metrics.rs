@@ -10,6 +10,8 @@ use crate::lag::LagReports;
 pub(crate) struct Metrics {
     /// Sessions that run here.
     pub(crate) sessions: IntGauge,
+    /// Those of them that wait for their partitions.
+    pub(crate) joining: IntGauge,
     /// Polls by `outcome`: records, empty.
     pub(crate) polls: IntCounterVec,
     /// How long answered polls waited.
@@ -48,6 +50,10 @@ impl Metrics {
             |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let metrics = Self {
             sessions: IntGauge::new("sluice_sessions", "Consumer sessions that run on this node")?,
+            joining: IntGauge::new(
+                "sluice_sessions_joining",
+                "Consumer sessions of this node that wait for their partitions",
+            )?,
             polls: counters(
                 "sluice_session_polls_total",
                 "Polls answered, by whether they had records",
@@ -90,6 +96,7 @@ impl Metrics {
             )?,
         };
         registry.register(Box::new(metrics.sessions.clone()))?;
+        registry.register(Box::new(metrics.joining.clone()))?;
         registry.register(Box::new(metrics.polls.clone()))?;
         registry.register(Box::new(metrics.poll_wait.clone()))?;
         registry.register(Box::new(metrics.records.clone()))?;

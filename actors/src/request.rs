@@ -43,6 +43,16 @@ pub enum HeadersFormat {
     List,
 }
 
+/// A poll of a session that many share: it waits for its turn behind those before it, gathers
+/// records, and acknowledges them by their delivery. Its answer is that of the one-call API.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    /// It is answered when no further record has come for so long.
+    pub lull: Duration,
+    /// How long the session may take to join its group before the time of the poll begins.
+    pub joining: Duration,
+}
+
 /// A poll, its limits already inside what the server allows.
 #[derive(Clone, Debug)]
 pub struct Poll {
@@ -54,8 +64,10 @@ pub struct Poll {
     pub max_bytes: NonZeroU64,
     /// How headers stand in the answer.
     pub headers: HeadersFormat,
-    /// The cursor of the last answer that the client really has.
+    /// The cursor of the last answer that the client really has; not of one that is shared.
     pub after: Option<String>,
+    /// Whether it shares the session with others; else it ends the one before it.
+    pub shared: Option<Shared>,
 }
 
 /// A poll's answer: its body, and the duty to say what became of it.

@@ -10,11 +10,13 @@ use actix::{Actor, Arbiter, ArbiterHandle, System};
 use futures::future::join_all;
 use sluice_types::{Claim, Clock, ConsumerId, TopicName};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::blocking::Blocking;
 use crate::handle::{Ended, Opening, SessionEvent, SessionHandle};
-use crate::kafka::{Closer, Cluster};
+use crate::kafka::{Closer, Cluster, member_timeout};
 use crate::metrics::Metrics;
+use crate::schema_registry::Schemas;
 use crate::session::{Departure, EndGuard, Environment, Finish, OnEnd, SessionActor};
 use crate::{AnswerBudget, Authority, Config, Deadline, Error};
 
@@ -22,6 +24,10 @@ use crate::{AnswerBudget, Authority, Config, Deadline, Error};
 const EVENTS: usize = 1024;
 /// How long a broker may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(2);
+/// The same, for who does not wait so long.
+const QUICK_PROBE: Duration = Duration::from_millis(900);
+/// How long what was seen of Kafka counts for those who probe this node.
+const SEEN: Duration = Duration::from_secs(1);
 
 /// The sessions of this node. Cheap to clone.
 #[derive(Clone)]
@@ -34,19 +40,26 @@ struct Inner {
     running: Arc<Mutex<HashMap<ConsumerId, SessionHandle>>>,
     events: mpsc::Sender<SessionEvent>,
     stopping: AtomicBool,
+    /// When Kafka was last asked for a sign of life, and whether there was one.
+    kafka_seen: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl Sessions {
     /// Starts the threads on which sessions live. What becomes of sessions comes on the receiver.
+    /// With a schema registry to be called within a tokio runtime, on which that is asked.
     ///
     /// # Errors
-    /// [`Error::Internal`]: librdkafka refuses a property, or threads cannot be started.
+    /// [`Error::Internal`]: librdkafka refuses a property, threads cannot be started, or an address
+    /// or a certificate of the schema registry cannot be read.
     pub fn start(
         config: Config,
         authority: Arc<dyn Authority>,
         clock: Arc<dyn Clock>,
         metrics: &prometheus::Registry,
     ) -> Result<(Self, mpsc::Receiver<SessionEvent>), Error> {
+        let registry = config.schema_registry.as_ref();
+        let schemas = registry.map(|registry| Schemas::start(registry, metrics));
+        let schemas = schemas.transpose()?;
         let arbiters = start_arbiters(config.arbiters.max(1))?;
         let (events, receiver) = mpsc::channel(EVENTS);
         let env = Environment {
@@ -55,6 +68,7 @@ impl Sessions {
             blocking: Blocking::new()?,
             metrics: Metrics::new(metrics, config.max_metric_groups)?,
             answers: AnswerBudget::new(config.inflight_answer_bytes),
+            schemas,
             authority,
             clock,
             config,
@@ -66,6 +80,7 @@ impl Sessions {
             running: Arc::default(),
             events,
             stopping: AtomicBool::new(false),
+            kafka_seen: tokio::sync::Mutex::default(),
         };
         Ok((Self(Arc::new(inner)), receiver))
     }
@@ -87,9 +102,25 @@ impl Sessions {
             .await?
     }
 
+    /// All topics that Kafka shows to this node, its internal ones too, with the numbers of their
+    /// partitions.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`], [`Error::KafkaUnavailable`], [`Error::KafkaTimeout`].
+    pub async fn topics(&self, deadline: Deadline) -> Result<BTreeMap<TopicName, i32>, Error> {
+        let cluster = self.0.env.cluster.clone();
+        let asking = self.0.env.blocking.run(move || cluster.topics(deadline));
+        asking.await?
+    }
+
     /// The node's budget of answers on their way: those of these sessions are counted in it.
     pub fn answers(&self) -> AnswerBudget {
         self.0.env.answers.clone()
+    }
+
+    /// Whether there is a schema registry, so that keys and values may be Avro.
+    pub fn has_schema_registry(&self) -> bool {
+        self.0.env.schemas.is_some()
     }
 
     /// Whether a broker answers now.
@@ -101,6 +132,36 @@ impl Sessions {
             .run(move || cluster.reachable(PROBE))
             .await
             .unwrap_or(false)
+    }
+
+    /// Whether a broker answers, or did within the last second; waits about a second at most. However
+    /// many ask, Kafka is asked by one at a time.
+    pub async fn kafka_was_reachable(&self) -> bool {
+        let sessions = self.clone();
+        // A task, which nobody who asks can cut short: another would ask Kafka beside it.
+        let asked = tokio::spawn(async move {
+            let mut seen = sessions.0.kafka_seen.lock().await;
+            if let Some((at, reachable)) = *seen
+                && at.elapsed() < SEEN
+            {
+                return reachable;
+            }
+            let cluster = sessions.0.env.cluster.clone();
+            let asking = sessions
+                .0
+                .env
+                .blocking
+                .run(move || cluster.reachable(QUICK_PROBE));
+            let reachable = asking.await.unwrap_or(false);
+            *seen = Some((Instant::now(), reachable));
+            reachable
+        });
+        asked.await.unwrap_or(false)
+    }
+
+    /// For how long Kafka keeps a member of which it hears nothing, from `session.timeout.ms`.
+    pub fn member_timeout(&self) -> Duration {
+        member_timeout(&self.0.env.config)
     }
 
     /// Runs a session. It is found by [`get`](Self::get) from now on; that it has its partitions

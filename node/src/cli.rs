@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -198,9 +199,13 @@ async fn serve(config: Config) -> ExitCode {
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "the node cannot start");
-            return ExitCode::from(EXIT_INTERNAL);
+            return ExitCode::from(match error.is_of_volume() {
+                true => EXIT_VOLUME,
+                false => EXIT_INTERNAL,
+            });
         }
     };
+    let mut failing = pin!(running.failed());
     tokio::select! {
         signal = shutdown::requested() => match signal {
             Ok(signal) => tracing::info!(signal, "stopping"),
@@ -209,15 +214,19 @@ async fn serve(config: Config) -> ExitCode {
                 return ExitCode::from(EXIT_INTERNAL);
             }
         },
-        failed = running.failed() => {
-            // What it would hand over now could not be kept.
-            tracing::error!(error = %failed, "the node cannot go on");
-            return ExitCode::from(match failed {
-                Failure::Volume(_) => EXIT_VOLUME,
-                Failure::TooOld => EXIT_TOO_OLD,
-            });
-        }
+        failed = &mut failing => return cannot_go_on(&failed),
     }
-    running.shutdown().await;
-    ExitCode::SUCCESS
+    tokio::select! {
+        () = running.shutdown() => ExitCode::SUCCESS,
+        failed = &mut failing => cannot_go_on(&failed),
+    }
+}
+
+/// What the node would hand over now could not be kept.
+fn cannot_go_on(failed: &Failure) -> ExitCode {
+    tracing::error!(error = %failed, "the node cannot go on");
+    ExitCode::from(match failed {
+        Failure::Volume(_) => EXIT_VOLUME,
+        Failure::TooOld => EXIT_TOO_OLD,
+    })
 }

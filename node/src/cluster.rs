@@ -206,14 +206,18 @@ impl Seat {
     }
 
     /// Waits until this process can take no part any more. Pends for ever without a volume.
-    pub(crate) async fn failed(&self) -> Failure {
-        let Some(membership) = &self.membership else {
-            return std::future::pending().await;
-        };
-        let mut volume = membership.consensus.failure();
-        tokio::select! {
-            failed = volume.failed() => Failure::Volume(failed),
-            () = self.identity.enters(Phase::TooOld) => Failure::TooOld,
+    pub(crate) fn failed(&self) -> impl Future<Output = Failure> + use<> {
+        let membership = self.membership.as_ref();
+        let volume = membership.map(|membership| membership.consensus.failure());
+        let identity = self.identity.clone();
+        async move {
+            let Some(mut volume) = volume else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                failed = volume.failed() => Failure::Volume(failed),
+                () = identity.enters(Phase::TooOld) => Failure::TooOld,
+            }
         }
     }
 

@@ -155,6 +155,9 @@ Try it, in another terminal:
   curl -s -X POST http://{at}/api/consumers/demo-1/commit
   curl -s -X DELETE http://{at}/api/consumers/demo-1
 
+  # the same without a session
+  curl -s http://{at}/consume -H 'Content-Type: application/json' -d '{{"topic":"orders"}}'
+
 Ctrl-C stops it.
 
 "#,

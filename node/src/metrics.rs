@@ -1,14 +1,34 @@
 //! The metrics of the HTTP API.
 
+use std::time::Duration;
+
 use actix_web::http::{Method, StatusCode};
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
 };
 use tokio::time::Instant;
 
+use crate::peer::{Answered, PeerError, SERVED};
+
 /// Seconds; polls wait for up to five minutes.
 const LATENCIES: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// Seconds; what another node adds is a fraction of a millisecond while all is well.
+const HOPS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 5.0,
+];
+
+/// What can come of sending a request on.
+const OUTCOMES: [&str; 7] = [
+    "answered",
+    "misdirected",
+    "unreachable",
+    "lost",
+    "timed_out",
+    "no_room",
+    "refused",
 ];
 
 /// Counts requests by route template, never by path.
@@ -18,6 +38,8 @@ pub(crate) struct HttpMetrics {
     durations: HistogramVec,
     aborted: IntCounterVec,
     in_flight: IntGauge,
+    hops: IntCounterVec,
+    hop_added: Histogram,
 }
 
 /// One request being served. Dropped unfinished, its client has gone.
@@ -58,11 +80,30 @@ impl HttpMetrics {
                 &["method", "route"],
             )?,
             in_flight: IntGauge::new("sluice_http_in_flight_requests", "Requests being served")?,
+            hops: IntCounterVec::new(
+                Opts::new(
+                    "sluice_forward_hops_total",
+                    "Requests sent on to another node, by what came of that",
+                ),
+                &["outcome"],
+            )?,
+            hop_added: Histogram::with_opts(
+                HistogramOpts::new(
+                    "sluice_forward_added_seconds",
+                    "What sending a request on adds to it: the time of the hop less that which the other node served it",
+                )
+                .buckets(HOPS.to_vec()),
+            )?,
         };
+        for outcome in OUTCOMES {
+            metrics.hops.with_label_values(&[outcome]);
+        }
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.hops.clone()))?;
+        registry.register(Box::new(metrics.hop_added.clone()))?;
         Ok(metrics)
     }
 
@@ -78,6 +119,31 @@ impl HttpMetrics {
             begun: Instant::now(),
             finished: false,
         }
+    }
+}
+
+impl HttpMetrics {
+    /// A request was sent on, and this came of it after so long; of an answer, its headers tell
+    /// how much of that was its owner's.
+    pub(crate) fn sent_on(&self, answered: &Result<Answered, PeerError>, lasted: Duration) {
+        let outcome = match answered {
+            Ok(Answered::Reply { headers, .. }) => {
+                let served = headers.get(SERVED).and_then(|time| time.to_str().ok());
+                // Of an older release it is not known.
+                if let Some(served) = served.and_then(|micros| micros.parse().ok()) {
+                    let added = lasted.saturating_sub(Duration::from_micros(served));
+                    self.hop_added.observe(added.as_secs_f64());
+                }
+                "answered"
+            }
+            Ok(Answered::Misdirected { .. }) => "misdirected",
+            Err(PeerError::Unreachable(_)) => "unreachable",
+            Err(PeerError::Lost(_)) => "lost",
+            Err(PeerError::TimedOut) => "timed_out",
+            Err(PeerError::NoRoom) => "no_room",
+            Err(PeerError::Refused) => "refused",
+        };
+        self.hops.with_label_values(&[outcome]).inc();
     }
 }
 

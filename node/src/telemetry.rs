@@ -29,6 +29,8 @@ pub fn init(env: &Env) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A log that cannot be written is told of there too, which panics, and the panic is logged.
+        .log_internal_errors(false)
         .with_writer(stderr);
     // Fails only where logging has been started before, by a test for instance.
     let started = if json {

@@ -16,6 +16,8 @@ pub mod liveness;
 mod metrics;
 mod moment;
 mod net;
+#[cfg(test)]
+mod patience;
 pub mod rebalance;
 mod registry;
 mod replica;

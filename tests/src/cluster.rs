@@ -1,6 +1,7 @@
 //! Nodes that share their sessions, and everything that can befall them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use tokio::time::Instant;
 use crate::oracle::Trouble;
 use crate::ports::Port;
 use crate::{Client, Doors, Error, Network, Node, NodeBuilder, eventually};
+
+/// The folder of a node in which it keeps the registry.
+const VOLUME: &str = "registry";
 
 /// Far more than a start takes, also on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -80,7 +84,7 @@ impl ClusterBuilder {
                 .env("SLUICE_CLUSTER__BIND", listens)
                 .env("SLUICE_CLUSTER__ADVERTISE", &addresses[number])
                 .env("SLUICE_CLUSTER__PEERS", &peers)
-                .env("SLUICE_CLUSTER__DATA_DIR", "registry")
+                .env("SLUICE_CLUSTER__DATA_DIR", VOLUME)
                 .env("SLUICE_CLUSTER__SECRET", "only-the-nodes-know")
                 .env("SLUICE_LOG", LOG);
             let set =
@@ -157,6 +161,11 @@ impl Cluster {
     /// Returns where the times of this cluster count from.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// Returns where a node keeps the registry.
+    pub fn volume(&self, number: usize) -> PathBuf {
+        self.nodes[number].folder().join(VOLUME)
     }
 
     /// Returns a client of a node.

@@ -22,17 +22,17 @@ pub enum Error {
         /// What was found instead.
         found: String,
     },
-    /// There is no Maven, and Kafka's jars have not been fetched yet.
+    /// There is no Maven, and what it is to fetch has not been fetched yet.
     #[error(
-        "the tests fetch Apache Kafka with Maven, but mvn cannot be run ({found}): \
+        "the tests fetch Apache Kafka and Apicurio Registry with Maven, but mvn cannot be run ({found}): \
          install it (Debian: apt-get install maven)"
     )]
     Maven {
         /// Why it could not be run.
         found: String,
     },
-    /// Maven failed to fetch Kafka's jars.
-    #[error("Maven could not fetch Apache Kafka:\n{output}")]
+    /// Maven failed.
+    #[error("Maven could not fetch what the tests run:\n{output}")]
     Fetch {
         /// What Maven printed.
         output: String,

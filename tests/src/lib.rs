@@ -2,7 +2,7 @@
 //! between them.
 //!
 //! Nothing here imitates a part of the system. [`Kafka`] is a broker in its own JVM, [`Node`] is
-//! the `sluice` binary as a process, [`fault::Proxy`] is a TCP connection that can be broken, and
+//! the `sluice` binary as a process, [`SchemaRegistry`] an Apicurio Registry, [`fault::Proxy`] is a TCP connection that can be broken, and
 //! [`Client`] speaks the HTTP API as any client would. [`eventually`] is how a test waits.
 //!
 //! | variable | effect |
@@ -11,7 +11,7 @@
 //! | `SLUICE_TEST_NODE` | [`Node`] runs this binary instead of building it |
 //! | `SLUICE_TEST_SEED` | [`Dice`] repeats the run that printed this seed |
 //! | `SLUICE_FAULT_MINUTES` | for how long the test `failover` lets things go wrong by chance |
-//! | `JAVA_HOME` | whose Java runs Kafka |
+//! | `JAVA_HOME` | whose Java runs Kafka and the schema registry |
 //!
 //! Logs and data of what runs lie in `target/test-runs`, and stay there when a test fails; the
 //! log of a shared Kafka stays for some hours in any case.
@@ -28,6 +28,7 @@ mod doors;
 mod error;
 pub mod fault;
 pub mod kafka;
+mod maven;
 mod names;
 mod native_member;
 pub mod network;
@@ -39,6 +40,7 @@ mod process;
 pub mod raw;
 pub mod reader;
 mod run_dir;
+mod schema_registry;
 mod session;
 mod topic;
 pub mod traffic;
@@ -57,6 +59,7 @@ pub use network::Network;
 pub use node_builder::NodeBuilder;
 pub use node_process::Node;
 pub use reader::Reader;
+pub use schema_registry::SchemaRegistry;
 pub use session::{Session, offsets_of, places};
 pub use topic::Topic;
 pub use traffic::{Traffic, Verdict};

@@ -150,6 +150,15 @@ impl Node {
         self.state().process.signal(signal);
     }
 
+    /// Lets the node, in this run, write no file beyond this many bytes, its log neither: to it,
+    /// the disk is full.
+    ///
+    /// # Errors
+    /// When the system does not let this process do that.
+    pub fn limit_files(&self, bytes: u64) -> Result<(), Error> {
+        self.state().process.limit_files(bytes)
+    }
+
     /// Starts the node again with the same settings and folder, killing it first if it runs. It
     /// listens at new ports unless told otherwise (`SLUICE_HTTP__BIND` with a
     /// [`Port`](crate::ports::Port)).

@@ -26,9 +26,11 @@ use nix::unistd::Pid;
 use crate::{Error, wait};
 
 /// `$1`: a folder to remove when the test process is gone, or nothing. A line on the pipe lets
-/// the watcher go without doing anything.
+/// the watcher go without doing anything. To write beyond a [limit](Process::limit_files) is an
+/// error for the child, as on a full disk, and not its end.
 const LEASH: &str = r#"
 data=$1; shift
+trap '' XFSZ
 exec 3<&0 </dev/null
 (
   read -r _ <&3 && exit 0
@@ -125,6 +127,26 @@ impl Process {
             self.status = self.child.wait().ok();
         }
         self.unleash();
+    }
+
+    /// Lets the process write no file beyond this many bytes, its log neither: to it, the disk is
+    /// full.
+    ///
+    /// # Errors
+    /// When `prlimit`, of util-linux, cannot do that.
+    pub(crate) fn limit_files(&self, bytes: u64) -> Result<(), Error> {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args(["--pid", &self.id().to_string()]);
+        prlimit.arg(format!("--fsize={bytes}"));
+        let (status, output) = output(&mut prlimit).map_err(Error::io("run prlimit"))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Program {
+            program: "prlimit".to_owned(),
+            status: status.to_string(),
+            output,
+        })
     }
 
     /// Returns the error that tells what this process did wrong, with the end of its log.

@@ -127,6 +127,7 @@ impl Fixture {
             arbiters: 1,
             close_timeout: Duration::from_secs(5),
             max_metric_groups: 10,
+            schema_registry: None,
             embedded_broker: false,
         };
         let metrics = prometheus::Registry::new();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::fs;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -224,4 +225,18 @@ async fn a_second_process_is_refused_on_a_volume_in_use() {
         .call(Method::GET, "/livez", ())
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_read_is_told_by_the_exit_code() {
+    let kafka = Kafka::shared().await;
+    let node = start(kafka).await;
+    node.kill();
+    let volume = node.folder().join(DATA_DIR);
+    fs::write(volume.join("log.redb"), "this was a log").unwrap();
+    let second = Node::builder().kafka(kafka);
+    let second = second.env("SLUICE_CLUSTER__DATA_DIR", volume.display());
+    let (status, log) = second.run(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(74), "{log}");
+    assert!(log.contains("log.redb"), "{log}");
 }

@@ -49,6 +49,17 @@ impl ConsumerId {
         Self(Uuid::new_v4().to_string().into())
     }
 
+    /// The id that these parts always lead to, and no others do: a version 5 UUID.
+    pub fn derived(namespace: Uuid, parts: &[&str]) -> Self {
+        // With its length before it, no part runs into the next.
+        let name: String = parts
+            .iter()
+            .map(|part| format!("{}:{part}", part.len()))
+            .collect();
+        let id = Uuid::new_v5(&namespace, name.as_bytes());
+        Self(id.to_string().into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -155,6 +166,24 @@ mod tests {
         );
         assert!("".parse::<GroupId>().is_err());
         assert!("c".repeat(65).parse::<ConsumerId>().is_err());
+    }
+
+    #[test]
+    fn parts_lead_to_one_id_that_no_other_parts_lead_to() {
+        let derived = |parts: &[&str]| ConsumerId::derived(Uuid::NAMESPACE_OID, parts);
+        let all = [
+            derived(&["", "a", "b"]),
+            derived(&["a", "", "b"]),
+            derived(&["", "ab", ""]),
+            derived(&["", "a1:b"]),
+            derived(&["", "a", "1:b"]),
+            derived(&["1:a", "b"]),
+        ];
+        for (at, id) in all.iter().enumerate() {
+            assert_eq!(id.as_str().parse::<ConsumerId>().as_ref(), Ok(id));
+            assert!(!all[..at].contains(id), "{at}");
+        }
+        assert_eq!(all[0], derived(&["", "a", "b"]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::consumer::Consumer;
 use super::worker::{Settings, Worker};
 use crate::blocking::Blocking;
-use crate::kafka::{Closer, Cluster, Handle, base_config};
+use crate::kafka::{Closer, Cluster, Handle, NO_GROUP, base_config};
 use crate::session::Link;
 use crate::{Config, Deadline, Error};
 
@@ -22,10 +22,6 @@ const DESCRIBE: Duration = Duration::from_secs(30);
 const JOIN: Duration = Duration::from_secs(10);
 /// How long closing a handle may take before its thread is left behind.
 const CLOSE: Duration = Duration::from_secs(30);
-/// librdkafka wants a name on every handle that is assigned partitions; this one is never joined
-/// and never committed to.
-const NO_GROUP: &str = "sluice-no-group";
-
 /// Where a consumer of one program differs from the many sessions of a node; callers' own
 /// properties win.
 const TUNED: &[(&str, &str)] = &[
@@ -253,6 +249,7 @@ impl ConsumerBuilder {
             arbiters: 0,
             close_timeout: CLOSE,
             max_metric_groups: 0,
+            schema_registry: None,
             embedded_broker: false,
         }
     }

@@ -1,5 +1,7 @@
 //! The librdkafka properties of every consumer handle.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
@@ -16,6 +18,10 @@ pub(crate) enum HandleKind<'a> {
     /// Not at all; commits go to the group while it has no members.
     Standalone,
 }
+
+/// librdkafka wants the name of a group on every handle that is assigned partitions; this one is
+/// never joined and never committed to.
+pub(crate) const NO_GROUP: &str = "sluice-no-group";
 
 /// Where numbers differ from librdkafka's defaults, the reason stands beside them.
 const TUNED: &[(&str, &str)] = &[
@@ -99,6 +105,16 @@ pub fn check_property(name: &str, value: &str) -> Result<(), String> {
         }
         Err(_) => Err("has a value that librdkafka does not take".to_owned()),
     }
+}
+
+/// For how long Kafka keeps a member of which it hears nothing.
+pub(crate) fn member_timeout(config: &Config) -> Duration {
+    let client = base_config(config);
+    // What librdkafka takes has been checked.
+    let millis = client
+        .get("session.timeout.ms")
+        .and_then(|ms| ms.parse().ok());
+    Duration::from_millis(millis.unwrap_or(30_000))
 }
 
 /// Properties that every client of this node shares.

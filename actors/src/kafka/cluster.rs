@@ -10,6 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use sluice_types::TopicName;
 use tokio::time::Instant;
 
@@ -81,30 +82,44 @@ impl Cluster {
         Ok(counts)
     }
 
-    fn partitions(&self, topic: &TopicName, deadline: Deadline) -> Result<Option<i32>, Error> {
+    /// All topics that Kafka shows to this node, with the numbers of their partitions.
+    pub(crate) fn topics(&self, deadline: Deadline) -> Result<BTreeMap<TopicName, i32>, Error> {
+        let metadata = self.metadata(None, deadline)?;
+        let topics = metadata.topics().iter().filter_map(|topic| {
+            let count = topic.partitions().len();
+            let name = topic.name().parse().ok().filter(|_| count > 0)?;
+            Some((name, number(count)))
+        });
+        Ok(topics.collect())
+    }
+
+    /// What Kafka has of a topic, or of all.
+    fn metadata(&self, topic: Option<&str>, deadline: Deadline) -> Result<Metadata, Error> {
         loop {
-            let metadata = match self
-                .client
-                .fetch_metadata(Some(topic.as_str()), step(deadline))
-            {
-                Ok(metadata) => metadata,
+            match self.client.fetch_metadata(topic, step(deadline)) {
+                Ok(metadata) => {
+                    self.answered();
+                    return Ok(metadata);
+                }
                 Err(error) => {
                     self.check_refused()?;
                     if Instant::now() >= deadline.instant() || self.is_down() {
                         return Err(unreachable(&error));
                     }
-                    continue;
                 }
-            };
-            self.answered();
+            }
+        }
+    }
+
+    fn partitions(&self, topic: &TopicName, deadline: Deadline) -> Result<Option<i32>, Error> {
+        loop {
+            let metadata = self.metadata(Some(topic.as_str()), deadline)?;
             let Some(found) = metadata.topics().first() else {
                 return Ok(None);
             };
             let code: Option<Code> = found.error().map(Into::into);
             return match code {
-                None => Ok(Some(
-                    i32::try_from(found.partitions().len()).unwrap_or(i32::MAX),
-                )),
+                None => Ok(Some(number(found.partitions().len()))),
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => {
                     Ok(None)
                 }
@@ -159,6 +174,10 @@ impl Cluster {
     fn serve(&self) {
         while self.client.poll(Duration::ZERO).is_some() {}
     }
+}
+
+fn number(partitions: usize) -> i32 {
+    i32::try_from(partitions).unwrap_or(i32::MAX)
 }
 
 /// One try is short, so that refused credentials are noticed between tries.

@@ -10,10 +10,13 @@ mod failure;
 mod ffi;
 mod handle;
 mod logs;
+mod reader;
 mod told;
 
 pub use client_config::check_property;
-pub(crate) use client_config::{HandleKind, base_config, consumer_config};
+pub(crate) use client_config::{
+    HandleKind, NO_GROUP, base_config, consumer_config, member_timeout,
+};
 pub(crate) use closer::Closer;
 pub(crate) use cluster::Cluster;
 pub(crate) use context::{Context, KafkaEvent};
@@ -23,4 +26,5 @@ pub(crate) use ffi::raise_fatal_error;
 pub(crate) use ffi::{Message, is_perhaps_written};
 pub(crate) use handle::{CommittedOffset, Handle, NO_TOPIC, Taken};
 pub(crate) use logs::LogBounds;
+pub(crate) use reader::{Part, Reader};
 pub(crate) use told::{CommitOutcome, ListedOffset};

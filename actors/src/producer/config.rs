@@ -39,7 +39,8 @@ const TUNED: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
     ("log.connection.close", "false"),
     ("enable.metrics.push", "false"),
-    ("statistics.interval.ms", "0"),
+    // How much batches shrink, which only librdkafka knows.
+    ("statistics.interval.ms", "10000"),
 ];
 
 /// Names of the same property: librdkafka takes either, and of both the one that comes last.

@@ -6,7 +6,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::batch::{Batch, Ticket};
-use super::formats::{encode, read_headers};
+use super::coding::Coding;
+use super::formats::read_headers;
 use super::live::{Encoded, Live};
 use super::metrics::ProducerMetrics;
 use super::record::{Outgoing, Production, RecordError};
@@ -26,6 +27,8 @@ pub(super) enum Progress {
 /// The records of one request, some of them in the queue.
 pub(super) struct Enqueuing {
     pub(super) production: Production,
+    pub(super) key: Coding,
+    pub(super) value: Coding,
     /// How many partitions the topic has.
     pub(super) partitions: i32,
     pub(super) batch: Arc<Batch>,
@@ -68,14 +71,13 @@ impl Enqueuing {
         if record.key.is_none() && record.value.is_none() {
             return Err(RecordError::Invalid("a record needs a key or a value".into()).into());
         }
-        let (key_format, value_format) = (self.production.key_format, self.production.value_format);
         let key = record.key.as_deref();
         let key = key
-            .map(|text| encode(text, key_format, "key"))
+            .map(|text| self.key.encode(text, self.record_bytes))
             .transpose()?;
         let value = record.value.as_deref();
         let value = value
-            .map(|text| encode(text, value_format, "value"))
+            .map(|text| self.value.encode(text, self.record_bytes))
             .transpose()?;
         let (headers, header_bytes) = match &record.headers {
             Some(text) => {

@@ -22,7 +22,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Most faults told of one record's headers.
 const MAX_FAULTS: usize = 16;
 
-/// The bytes of a key or a value; `what` it is, for people. The text is valid JSON.
+/// The bytes of a key or a value; `what` it is, for people. The text is valid JSON. Avro needs
+/// more than the text.
 pub(super) fn encode<'t>(
     text: &'t [u8],
     format: Format,
@@ -43,7 +44,7 @@ pub(super) fn encode<'t>(
                 .map_err(|_| RecordError::InvalidBase64(what))
         }
         Format::Avro => Err(RecordError::Invalid(
-            "avro needs a schema registry, and this node has none".into(),
+            "avro is not written without a schema".into(),
         )),
     }
 }

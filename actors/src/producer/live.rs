@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -12,7 +13,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use sluice_types::{Offset, Partition, Timestamp};
 
 use super::batch::Ticket;
-use super::metrics::ProducerMetrics;
+use super::metrics::{ProducerMetrics, Traffic};
 use super::record::Written;
 use super::verdict::{self, Sent};
 use crate::Error;
@@ -46,6 +47,7 @@ impl Live {
         blocking: Blocking,
     ) -> Result<Self, Error> {
         let reports = Reports {
+            traffic: metrics.traffic(client.get("compression.codec").unwrap_or("none")),
             metrics,
             broken: AtomicBool::new(false),
         };
@@ -144,6 +146,7 @@ impl Drop for Live {
 /// Takes librdkafka's callbacks.
 struct Reports {
     metrics: ProducerMetrics,
+    traffic: Traffic,
     /// A fatal error: nothing more can be sent.
     broken: AtomicBool,
 }
@@ -151,6 +154,11 @@ struct Reports {
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         kafka::log(level as i32, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.traffic
+            .count(statistics.txmsg_bytes, statistics.tx_bytes);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

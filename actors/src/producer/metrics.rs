@@ -1,5 +1,7 @@
 //! What the producers count.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::record::{RecordError, Written};
@@ -21,6 +23,26 @@ pub(super) struct ProducerMetrics {
     pub(super) acknowledged: Histogram,
     /// Producers given up because of a fatal error.
     pub(super) replaced: IntCounter,
+    /// Bytes of keys and values sent, by `compression`, before it.
+    plain_bytes: IntCounterVec,
+    /// Bytes of everything sent, by `compression`, after it.
+    sent_bytes: IntCounterVec,
+}
+
+/// What one producer has sent; a repeated total counts once.
+pub(super) struct Traffic {
+    plain: (IntCounter, AtomicI64),
+    sent: (IntCounter, AtomicI64),
+}
+
+impl Traffic {
+    /// Counts what has been sent since these totals were last told.
+    pub(super) fn count(&self, plain: i64, sent: i64) {
+        for ((counter, known), total) in [(&self.plain, plain), (&self.sent, sent)] {
+            let more = total - known.swap(total, Ordering::Relaxed);
+            counter.inc_by(more.try_into().unwrap_or(0));
+        }
+    }
 }
 
 impl ProducerMetrics {
@@ -61,6 +83,20 @@ impl ProducerMetrics {
                 "sluice_producer_replaced_total",
                 "Kafka producers given up because of an error that they do not recover from",
             )?,
+            plain_bytes: IntCounterVec::new(
+                Opts::new(
+                    "sluice_producer_plain_bytes_total",
+                    "Bytes of keys and values sent to Kafka, before their compression",
+                ),
+                &["compression"],
+            )?,
+            sent_bytes: IntCounterVec::new(
+                Opts::new(
+                    "sluice_producer_sent_bytes_total",
+                    "Bytes that producers have sent to Kafka, after compression and with all that goes with records",
+                ),
+                &["compression"],
+            )?,
         };
         registry.register(Box::new(metrics.queued.clone()))?;
         registry.register(Box::new(metrics.buffered_bytes.clone()))?;
@@ -69,7 +105,21 @@ impl ProducerMetrics {
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.replaced.clone()))?;
+        registry.register(Box::new(metrics.plain_bytes.clone()))?;
+        registry.register(Box::new(metrics.sent_bytes.clone()))?;
         Ok(metrics)
+    }
+
+    /// What a producer with this compression sends.
+    pub(super) fn traffic(&self, compression: &str) -> Traffic {
+        let of = |counters: &IntCounterVec| {
+            let counter = counters.with_label_values(&[compression]);
+            (counter, AtomicI64::new(0))
+        };
+        Traffic {
+            plain: of(&self.plain_bytes),
+            sent: of(&self.sent_bytes),
+        }
     }
 
     /// Counts what became of a record.

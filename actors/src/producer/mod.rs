@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   request -- Production --> producers.rs  topic there? (topics.rs)  room? (budget.rs)
-//!                                |
-//!                             enqueue.rs    each record in order: text -> bytes (formats.rs)
+//!                                |          schemas there? (coding.rs)
+//!                             enqueue.rs    each record in order: text -> bytes (coding.rs)
 //!                                |          a ticket each
 //!                             live.rs       librdkafka's queue; one producer a codec
 //!                                |
@@ -15,6 +15,7 @@
 
 mod batch;
 mod budget;
+mod coding;
 mod config;
 mod enqueue;
 mod formats;

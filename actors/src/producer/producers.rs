@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, Delivery};
 use super::budget::Budget;
+use super::coding::Coding;
 use super::config::ProducerConfig;
 use super::enqueue::{Enqueuing, Progress};
 use super::live::Live;
@@ -15,6 +16,7 @@ use super::record::{Compression, Production};
 use super::topics::Topics;
 use crate::blocking::Blocking;
 use crate::kafka::Cluster;
+use crate::schema_registry::Schemas;
 use crate::{Config, Deadline, Error, Sessions};
 
 /// More bytes, or more records, than these are put into the queue on a thread that may take its
@@ -33,6 +35,7 @@ struct Inner {
     kafka: Config,
     config: ProducerConfig,
     topics: Topics,
+    schemas: Option<Schemas>,
     budget: Budget,
     blocking: Blocking,
     metrics: ProducerMetrics,
@@ -60,12 +63,21 @@ impl Producers {
     ) -> Result<Self, Error> {
         let env = sessions.environment();
         let (cluster, blocking) = (Arc::clone(&env.cluster), env.blocking.clone());
-        Self::new(env.config.clone(), cluster, blocking, config, metrics)
+        let schemas = env.schemas.clone();
+        Self::new(
+            env.config.clone(),
+            cluster,
+            schemas,
+            blocking,
+            config,
+            metrics,
+        )
     }
 
     pub(super) fn new(
         kafka: Config,
         cluster: Arc<Cluster>,
+        schemas: Option<Schemas>,
         blocking: Blocking,
         config: ProducerConfig,
         metrics: &prometheus::Registry,
@@ -78,6 +90,7 @@ impl Producers {
         }
         Ok(Self(Arc::new(Inner {
             topics: Topics::new(cluster, blocking.clone()),
+            schemas,
             budget: Budget::new(config.buffer_bytes, metrics.buffered_bytes.clone()),
             slots: Default::default(),
             kafka,
@@ -100,17 +113,23 @@ impl Producers {
     /// # Errors
     /// [`Error::TopicNotFound`], [`Error::QueueFull`] at once, [`Error::AccessDenied`],
     /// [`Error::KafkaUnavailable`] and [`Error::KafkaTimeout`] while it is not known whether
-    /// there is such a topic.
+    /// there is such a topic. With Avro [`Error::SchemaRegistryNotConfigured`],
+    /// [`Error::SchemaNotFound`] and [`Error::SchemaRegistryUnavailable`].
     pub async fn enqueue(
         &self,
         production: Production,
         deadline: Deadline,
     ) -> Result<Delivery, Error> {
         let inner = &*self.0;
+        let schemas = inner.schemas.as_ref();
+        if production.needs_schemas() && schemas.is_none() {
+            return Err(Error::SchemaRegistryNotConfigured);
+        }
         let mut charge = inner.budget.charge();
         let cost = production.cost();
         charge.grow(cost).map_err(|_| Error::QueueFull)?;
         let partitions = self.partitions(&production, deadline).await?;
+        let [key, value] = Coding::of(&production, schemas, deadline).await?;
         let compression = production.compression;
         let live = self.live(compression).await?;
         let began = Instant::now();
@@ -119,6 +138,8 @@ impl Producers {
         let is_large = cost > LARGE_BYTES || production.records.len() > LARGE_RECORDS;
         let mut enqueuing = Enqueuing {
             production,
+            key,
+            value,
             partitions,
             batch: Arc::clone(&batch),
             live,

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use sluice_types::{Format, Offset, Partition, Timestamp, TopicName};
 
+use crate::{Mismatch, SchemaRef};
+
 /// What librdkafka keeps of a record beside its bytes, and a little more.
 const RECORD_OVERHEAD: u64 = 600;
 /// The same of a header.
@@ -60,7 +62,8 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// What it takes of the budget until Kafka has it: no format makes bytes more.
+    /// What it takes of the budget until Kafka has it. No format makes bytes more but Avro, by
+    /// numbers of a fixed size and by defaults: beyond that librdkafka's queue has its own bound.
     fn cost(&self) -> u64 {
         let texts = [&self.key, &self.value, &self.headers];
         let bytes = texts.into_iter().flatten().map(|text| text.len() as u64);
@@ -77,6 +80,10 @@ pub struct Production {
     pub key_format: Format,
     /// How values become bytes.
     pub value_format: Format,
+    /// With Avro, the schema of keys; else that of the subject `<topic>-key`.
+    pub key_schema: Option<SchemaRef>,
+    /// With Avro, the schema of values; else that of the subject `<topic>-value`.
+    pub value_schema: Option<SchemaRef>,
     /// How batches are compressed.
     pub compression: Compression,
     /// The records, in their order.
@@ -86,6 +93,11 @@ pub struct Production {
 impl Production {
     /// Most headers of all records together: each costs far more than its text.
     pub const MAX_HEADERS: usize = 100_000;
+
+    /// Whether keys or values are Avro.
+    pub(super) fn needs_schemas(&self) -> bool {
+        [self.key_format, self.value_format].contains(&Format::Avro)
+    }
 
     /// What it takes of the budget until Kafka has it.
     pub(super) fn cost(&self) -> u64 {
@@ -124,6 +136,14 @@ pub enum RecordError {
     /// It is not the base64 that it should be.
     #[error("{0} is not base64")]
     InvalidBase64(&'static str),
+    /// It does not fit its schema.
+    #[error("the {what} does not fit its schema: {mismatch}")]
+    SchemaMismatch {
+        /// What does not: the key, or the value.
+        what: &'static str,
+        /// Where, and why.
+        mismatch: Mismatch,
+    },
     /// The topic has fewer partitions.
     #[error("there is no partition {0}")]
     PartitionNotFound(Partition),
@@ -162,6 +182,7 @@ impl RecordError {
         match self {
             Self::Invalid(_) => "invalid_record",
             Self::InvalidBase64(_) => "invalid_base64",
+            Self::SchemaMismatch { .. } => "schema_mismatch",
             Self::PartitionNotFound(_) => "partition_not_found",
             Self::TooLarge { .. } => "record_too_large",
             Self::TopicNotFound => "topic_not_found",

@@ -35,6 +35,7 @@ fn producers(broker: &Broker, buffer_bytes: u64) -> Producers {
         arbiters: 1,
         close_timeout: Duration::ZERO,
         max_metric_groups: 0,
+        schema_registry: None,
         embedded_broker: true,
     };
     let config = ProducerConfig {
@@ -44,7 +45,7 @@ fn producers(broker: &Broker, buffer_bytes: u64) -> Producers {
     };
     let (cluster, blocking) = (Cluster::new(&kafka).unwrap(), Blocking::new().unwrap());
     let metrics = Registry::new();
-    Producers::new(kafka, Arc::new(cluster), blocking, config, &metrics).unwrap()
+    Producers::new(kafka, Arc::new(cluster), None, blocking, config, &metrics).unwrap()
 }
 
 fn production(values: impl IntoIterator<Item = String>) -> Production {
@@ -57,6 +58,8 @@ fn production(values: impl IntoIterator<Item = String>) -> Production {
         topic: TOPIC.parse().unwrap(),
         key_format: Format::Json,
         value_format: Format::Json,
+        key_schema: None,
+        value_schema: None,
         compression: Compression::None,
         records: values.into_iter().map(record).collect(),
     }

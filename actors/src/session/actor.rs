@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, ActorContext, ActorState, AsyncContext, Context, Handler, StreamHandler};
 use futures::stream;
+use prometheus::IntGauge;
 use sluice_types::Mode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -18,11 +19,12 @@ use super::growth::Growth;
 use super::intake::Intake;
 use super::link::Link;
 use super::ops::{Asked, Running, Urgent, WhenLate};
-use super::poll::WaitingPoll;
 use super::ready::ReadyWaiter;
 use super::refusal::FetchRefusal;
+use super::schemas::Schemas;
 use super::silence::Silence;
 use super::state::State;
+use super::waiting::WaitingPoll;
 use crate::kafka::{KafkaEvent, NO_TOPIC};
 use crate::{Assignment, Ended, Error, Opening, Record};
 
@@ -40,6 +42,14 @@ pub(super) enum Phase {
     Finished,
 }
 
+impl Phase {
+    /// Goes on to another phase; the gauge counts sessions that join.
+    pub(super) fn enter(&mut self, next: Self, joining: &IntGauge) {
+        joining.add(i64::from(next == Self::Joining) - i64::from(*self == Self::Joining));
+        *self = next;
+    }
+}
+
 /// The actor of one session.
 pub(crate) struct SessionActor {
     /// First, so that it is dropped first: who waits for an answer that will not come looks here.
@@ -52,6 +62,7 @@ pub(crate) struct SessionActor {
     pub(super) link: Option<Arc<Link>>,
     pub(super) state: State,
     pub(super) intake: Intake,
+    pub(super) schemas: Schemas,
     pub(super) phase: Phase,
     /// The member id that the registry has confirmed.
     pub(super) member: Option<String>,
@@ -75,8 +86,13 @@ pub(crate) struct SessionActor {
     pub(super) op_serial: u64,
     /// When ops that met a rebalance are tried again.
     pub(super) retry_at: Option<Instant>,
+    /// The poll that is served next; its turn.
     pub(super) poll: Option<WaitingPoll>,
+    pub(super) waiting: VecDeque<WaitingPoll>,
     pub(super) polls: u64,
+    /// Whether what the answer sent last brings is acknowledged by its delivery.
+    pub(super) is_acknowledged_by_delivery: bool,
+    pub(super) revoking_since: Instant,
     /// The handle is being told to read from elsewhere.
     pub(super) repositioning: bool,
     pub(super) ready: Vec<ReadyWaiter>,
@@ -90,6 +106,11 @@ pub(crate) struct SessionActor {
 struct Wake;
 
 impl SessionActor {
+    /// Goes on to another phase.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase.enter(phase, &self.env.metrics.joining);
+    }
+
     pub(crate) fn new(env: Arc<Environment>, opening: Opening, end: EndGuard) -> Self {
         let Opening {
             claim,
@@ -115,6 +136,7 @@ impl SessionActor {
             wake: Arc::new(Notify::new()),
             link: None,
             intake: Intake::default(),
+            schemas: Schemas::default(),
             phase: Phase::Joining,
             member: None,
             obstacle: None,
@@ -131,7 +153,10 @@ impl SessionActor {
             op_serial: 0,
             retry_at: None,
             poll: None,
+            waiting: VecDeque::new(),
             polls: 0,
+            is_acknowledged_by_delivery: false,
+            revoking_since: now,
             repositioning: false,
             ready: Vec::new(),
             was_ready: false,
@@ -151,8 +176,11 @@ impl SessionActor {
         }
     }
 
-    /// Ends the actor; the node learns why.
+    /// Ends the actor; the node learns why, by the first reason of several.
     pub(super) fn stop(&mut self, why: Ended, ctx: &mut Context<Self>) {
+        if ctx.state() != ActorState::Running {
+            return;
+        }
         tracing::info!(parent: &self.span, ?why, "session ended here");
         if let Some(event) = &mut self.end.event {
             event.ended = why;
@@ -175,6 +203,7 @@ impl SessionActor {
         for waiter in self.ready.drain(..) {
             let _ = waiter.reply.send(Err(error.clone()));
         }
+        self.refuse_waiting(&error);
         if let Some(poll) = self.poll.take() {
             let _ = poll.reply.send(Err(error));
         }
@@ -216,6 +245,7 @@ impl SessionActor {
             }
             KafkaEvent::Revoke(partitions) => {
                 self.rebalancing = true;
+                self.hold_back_revocation(ctx);
                 self.urge(Urgent::Revoke(partitions), ctx);
             }
             KafkaEvent::Error {
@@ -237,7 +267,7 @@ impl SessionActor {
                 | Code::SaslAuthenticationFailed
                     if !reason.contains(NO_TOPIC) =>
                 {
-                    self.refused(code, &reason);
+                    self.refused(code, &reason, ctx);
                 }
                 _ => tracing::debug!(parent: &self.span, %code, reason, "kafka error"),
             },
@@ -264,6 +294,7 @@ impl Actor for SessionActor {
         ctx.add_stream(wakes);
         self.start_ticking(ctx);
         self.env.metrics.sessions.inc();
+        self.env.metrics.joining.inc();
         self.urge(Urgent::Open, ctx);
     }
 
@@ -281,6 +312,7 @@ impl Actor for SessionActor {
 impl Drop for SessionActor {
     fn drop(&mut self) {
         self.env.metrics.sessions.dec();
+        self.enter(Phase::Finished);
         self.env.metrics.lag.forget(&self.opening.claim.id);
     }
 }
@@ -296,9 +328,14 @@ impl Handler<Fate> for SessionActor {
 
     fn handle(&mut self, fate: Fate, ctx: &mut Context<Self>) {
         let back = self.state.fate(fate.number, fate.delivered);
-        // The client has asked for more before it was known that it has this answer.
-        if fate.delivered && self.poll.as_ref().is_some_and(WaitingPoll::acknowledges) {
+        // Or the client has asked for more before it was known that it has this answer.
+        let acknowledges = self.is_acknowledged_by_delivery
+            || self.poll.as_ref().is_some_and(WaitingPoll::acknowledges);
+        if fate.delivered && acknowledges {
             self.state.acknowledge();
+        }
+        if self.is_acknowledged_by_delivery {
+            self.queue_auto_commit(ctx);
         }
         if !back.is_empty() {
             self.intake.discard(&back.partitions());
@@ -357,6 +394,29 @@ impl Handler<Ask> for SessionActor {
                 let _unanswered = reply;
                 panic!("a session was asked to panic")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_counts_who_joins() {
+        let joining = IntGauge::new("joining", "Who joins").unwrap();
+        joining.inc();
+        let mut phase = Phase::Joining;
+        for (next, count) in [
+            (Phase::Joining, 1),
+            (Phase::Running, 0),
+            (Phase::Running, 0),
+            (Phase::Joining, 1),
+            (Phase::Finished, 0),
+            (Phase::Finished, 0),
+        ] {
+            phase.enter(next, &joining);
+            assert_eq!((phase, joining.get()), (next, count));
         }
     }
 }

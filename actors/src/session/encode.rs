@@ -7,7 +7,9 @@ use sluice_types::{Format, Offset};
 
 pub(super) use super::escape::string;
 use super::escape::string_if_text;
+use super::schemas::KnownSchemas;
 use crate::HeadersFormat;
+use crate::avro::SchemaId;
 
 /// One record, borrowed.
 #[derive(Clone, Copy)]
@@ -43,26 +45,29 @@ impl RecordRef<'_> {
 }
 
 /// How a session writes its records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RecordFormat {
+#[derive(Clone, Copy)]
+pub(crate) struct RecordFormat<'s> {
     pub(crate) key: Format,
     pub(crate) value: Format,
     pub(crate) headers: HeadersFormat,
+    pub(crate) schemas: &'s KnownSchemas,
+}
+
+impl RecordFormat<'_> {
+    /// A schema that has to be known before this record can be written.
+    pub(crate) fn missing_schema(&self, record: &RecordRef<'_>) -> Option<SchemaId> {
+        let of_key = self.schemas.missing(record.key, self.key);
+        of_key.or_else(|| self.schemas.missing(record.value, self.value))
+    }
 }
 
 /// Appends one record to an answer.
-pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat) {
-    out.extend_from_slice(b"{\"topic\":\"");
-    // A topic name has no character that JSON escapes.
-    out.extend_from_slice(record.topic.as_bytes());
-    out.extend_from_slice(b"\",\"partition\":");
-    integer(out, i64::from(record.partition));
-    out.extend_from_slice(b",\"offset\":");
-    integer(out, record.offset.get());
+pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFormat<'_>) {
+    place(out, record);
     out.extend_from_slice(b",\"timestamp\":");
     integer(out, record.timestamp);
-    payload(out, b"key", record.key, format.key);
-    payload(out, b"value", record.value, format.value);
+    payload(out, b"key", record.key, format.key, format.schemas);
+    payload(out, b"value", record.value, format.value, format.schemas);
     match format.headers {
         HeadersFormat::Object => headers_object(out, record.headers),
         HeadersFormat::List => headers_list(out, record.headers),
@@ -70,9 +75,26 @@ pub(crate) fn record(out: &mut Vec<u8>, record: &RecordRef<'_>, format: RecordFo
     out.push(b'}');
 }
 
+/// Begins a record with where it is.
+pub(super) fn place(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    out.extend_from_slice(b"{\"topic\":\"");
+    // A topic name has no character that JSON escapes.
+    out.extend_from_slice(record.topic.as_bytes());
+    out.extend_from_slice(b"\",\"partition\":");
+    integer(out, i64::from(record.partition));
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, record.offset.get());
+}
+
 /// Writes `,"name":…` and, where the bytes are not what the format promises,
 /// `,"name_encoding":"base64"`.
-fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format) {
+fn payload(
+    out: &mut Vec<u8>,
+    name: &[u8],
+    bytes: Option<&[u8]>,
+    format: Format,
+    schemas: &KnownSchemas,
+) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name);
     out.extend_from_slice(b"\":");
@@ -82,23 +104,29 @@ fn payload(out: &mut Vec<u8>, name: &[u8], bytes: Option<&[u8]>, format: Format)
     };
     let faithful = match format {
         Format::String => string_if_text(out, bytes),
-        Format::Json => match serde_json::from_slice::<&RawValue>(bytes) {
-            Ok(json) => {
-                out.extend_from_slice(json.get().as_bytes());
-                true
-            }
-            Err(_) => false,
-        },
-        Format::Binary | Format::Avro => {
+        Format::Json => json_if_valid(out, bytes),
+        Format::Binary => {
             binary(out, bytes);
             true
         }
+        Format::Avro => schemas.write(out, bytes),
     };
     if !faithful {
         binary(out, bytes);
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name);
         out.extend_from_slice(b"_encoding\":\"base64\"");
+    }
+}
+
+/// Appends the bytes as they are if they are JSON; returns whether they were.
+pub(super) fn json_if_valid(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(json) => {
+            out.extend_from_slice(json.get().as_bytes());
+            true
+        }
+        Err(_) => false,
     }
 }
 
@@ -178,7 +206,7 @@ pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     let start = out.len();
     let room = base64::encoded_len(bytes.len(), true).unwrap_or(0);
@@ -224,6 +252,7 @@ mod tests {
             key: format,
             value: format,
             headers: headers_format,
+            schemas: &KnownSchemas::default(),
         };
         record(&mut out, &borrowed, format);
         serde_json::from_slice(&out).unwrap()
@@ -260,7 +289,14 @@ mod tests {
     #[test]
     fn json_keeps_its_digits_and_a_poison_record_does_not_fail() {
         let mut out = Vec::new();
-        payload(&mut out, b"value", Some(b" {\"n\": 1.10} "), Format::Json);
+        let none = KnownSchemas::default();
+        payload(
+            &mut out,
+            b"value",
+            Some(b" {\"n\": 1.10} "),
+            Format::Json,
+            &none,
+        );
         assert_eq!(out, b",\"value\":{\"n\": 1.10}");
         let got = encode(
             None,
@@ -327,12 +363,12 @@ mod tests {
             key in bytes(),
             value in bytes(),
             names in prop::collection::vec((prop::collection::vec(1u8.., 0..6), bytes()), 0..6),
-            which in 0usize..3,
+            which in 0usize..4,
             list: bool,
         ) {
             let headers: Vec<_> =
                 names.into_iter().map(|(name, value)| Header { name, value }).collect();
-            let format = [Format::String, Format::Json, Format::Binary][which];
+            let format = [Format::String, Format::Json, Format::Binary, Format::Avro][which];
             let shape = if list { HeadersFormat::List } else { HeadersFormat::Object };
             let got = encode(key.as_deref(), value.as_deref(), &headers, format, shape);
             prop_assert_eq!(got["value"].is_null() && format != Format::Json, value.is_none() && format != Format::Json);

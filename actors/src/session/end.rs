@@ -24,8 +24,9 @@ const JOINING: Duration = Duration::from_secs(3);
 impl SessionActor {
     /// No client sees the session from here on; its pending poll is answered.
     pub(super) fn begin_end(&mut self, ctx: &mut Context<Self>) {
-        self.phase = Phase::Finished;
+        self.enter(Phase::Finished);
         self.end_poll(ctx);
+        self.refuse_waiting(&Error::NotHere);
         let (ends, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.asked)
             .into_iter()
             .partition(Asked::ends_session);

@@ -23,7 +23,7 @@ const LETTERS: [u8; 256] = {
 };
 
 /// Appends `text` as a JSON string, quotes included, byte for byte as `serde_json` writes it.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     escaped(out, text.as_bytes());
 }
 

@@ -80,7 +80,7 @@ impl Finder {
     ) -> impl FnOnce(&mut SessionActor, &mut Context<SessionActor>) + 'static {
         move |actor, ctx| {
             actor.obstacle = Some(refused);
-            actor.fail_poll();
+            actor.fail_poll(ctx);
             actor.answer_ready();
             actor.retry_later(Urgent::Assign(partitions), ctx);
         }

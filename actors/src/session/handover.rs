@@ -58,7 +58,9 @@ impl SessionActor {
         }
         self.pump(ctx);
         self.moving = true;
+        self.send_gathered(ctx);
         self.end_poll(ctx);
+        self.refuse_waiting(&Error::Moving);
         for op in self.asked.drain(..) {
             op.refuse(Error::Moving);
         }

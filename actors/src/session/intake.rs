@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 }
 
 /// A record off the handle that nobody has taken yet.
-struct Held {
+pub(crate) struct Held {
     offset: Offset,
     timestamp: i64,
     key: Option<Box<[u8]>>,
@@ -33,7 +33,7 @@ struct Held {
 }
 
 impl Held {
-    fn new(record: &RecordRef<'_>) -> Self {
+    pub(crate) fn new(record: &RecordRef<'_>) -> Self {
         Self {
             offset: record.offset,
             timestamp: record.timestamp,
@@ -43,7 +43,7 @@ impl Held {
         }
     }
 
-    fn record<'a>(&'a self, at: &'a TopicPartition) -> RecordRef<'a> {
+    pub(crate) fn record<'a>(&'a self, at: &'a TopicPartition) -> RecordRef<'a> {
         RecordRef {
             topic: at.topic.as_str(),
             partition: at.partition.get(),

@@ -137,6 +137,9 @@ impl SessionActor {
                 return;
             }
         };
+        if replaces {
+            self.put_back();
+        }
         match mode {
             Mode::Subscribed => self
                 .state
@@ -161,12 +164,13 @@ impl SessionActor {
         self.brokers_down = false;
         self.forget_obstacle();
         if self.phase == Phase::Joining {
-            self.phase = Phase::Running;
+            self.enter(Phase::Running);
         }
         if !uncommitted.is_empty() {
             self.urgent.push_back(Urgent::CommitStarts(uncommitted));
         }
         self.resume_poll(ctx);
+        self.start_clocks(ctx);
         let generation = self.state.generation();
         tracing::info!(parent: &self.span, generation, partitions = ?starts.partitions(), "assigned");
         self.answer_ready();
@@ -215,6 +219,7 @@ impl SessionActor {
 
     pub(super) fn revoked(&mut self, link: &Link, partitions: &Partitions) {
         tracing::info!(parent: &self.span, ?partitions, "revoked");
+        self.put_back();
         // A pause outlives the assignment in librdkafka: a partition that comes back would stay
         // silent.
         self.resume(&self.state.paused_of(partitions));
@@ -223,7 +228,7 @@ impl SessionActor {
                 self.state.revoke_all();
                 self.intake.clear();
                 if self.phase == Phase::Running {
-                    self.phase = Phase::Joining;
+                    self.enter(Phase::Joining);
                 }
             }
             Ok(false) => {

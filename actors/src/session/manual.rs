@@ -123,7 +123,7 @@ impl SessionActor {
                 actor.record = Record { points, ..record };
                 actor.intake.clear();
                 actor.drop_group_events();
-                actor.phase = Phase::Joining;
+                actor.enter(Phase::Joining);
                 if !actor.holds_lease(ctx) {
                     return drop(reply.send(Err(Error::NotHere)));
                 }

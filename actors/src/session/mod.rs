@@ -3,17 +3,19 @@
 //! ```text
 //!  request ──► ask.rs ──► actor.rs ──► ops.rs: one at a time
 //!                          │   ▲         join, reset, commit, seek, manual, handover, end
-//!         poll.rs ◄────────┘   │           │ decide with
+//!   turns.rs, poll.rs ◄────┘   │           │ decide with
 //!            │                 │           ▼
 //!            │             outcomes      start, state/, cursor, stamp (pure), finder (asks Kafka)
 //!            ▼
-//!         intake.rs (records off the handle) ──► encode.rs (straight into the answer)
+//!         intake.rs (records off the handle) ──► answer.rs: encode.rs, message.rs (straight into it)
+//!                                                   └── schemas.rs (of Avro; fetched beside it)
 //! ```
 //!
 //! Whatever reads or writes the group's offsets or the assignment is an *op*; ops run one after
 //! another, rebalances before anything a client asked. Polls run beside them.
 
 mod actor;
+mod answer;
 mod ask;
 mod commit;
 mod cursor;
@@ -30,12 +32,15 @@ mod join;
 mod lease;
 mod link;
 mod manual;
+mod message;
 mod ops;
+mod pausing;
 mod poll;
 mod ready;
 mod refusal;
 mod reply;
 mod reset;
+mod schemas;
 mod seek;
 mod silence;
 mod snapshot;
@@ -44,6 +49,8 @@ mod start;
 mod state;
 mod timers;
 mod trouble;
+mod turns;
+mod waiting;
 
 pub(crate) use actor::SessionActor;
 pub(crate) use ask::{Ask, Fate};
@@ -54,13 +61,15 @@ pub use ops::Departure;
 pub(crate) use ops::{Asked, Finish};
 pub(crate) use reply::Reply;
 
-// What `consumer` is made of too.
-pub(crate) use encode::RecordRef;
+// What `consumer`, `newest` and `avro` are made of too.
+pub(crate) use encode::{RecordRef, integer};
 pub(crate) use end::leave_group;
+pub(crate) use escape::string;
 pub(crate) use finder::{Finder, Found};
-pub(crate) use intake::{Intake, Pass, Verdict};
+pub(crate) use intake::{Held, Intake, Pass, Verdict};
 pub(crate) use lease::Lease;
 pub(crate) use link::{Judged, Link};
+pub(crate) use message::encode_message;
 pub(crate) use start::{Restart, restart};
 pub(crate) use state::{Slot, State};
 pub(crate) use trouble::Trouble;

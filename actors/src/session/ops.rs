@@ -224,7 +224,7 @@ impl SessionActor {
 
     /// Starts the next op, if none runs.
     pub(super) fn next_op(&mut self, ctx: &mut Context<Self>) {
-        while self.running.is_none() {
+        while self.running.is_none() && !self.awaits_last_fate() {
             let (future, asked) = if let Some(op) = self.urgent.pop_front() {
                 (self.start_urgent(op), false)
             } else if let Some(op) = self.next_asked() {

@@ -5,47 +5,28 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
-use sluice_types::Partitions;
-use tokio::time::Instant;
 
 use super::actor::{Phase, SessionActor};
+use super::answer::{Layout, Made, end_messages};
 use super::cursor::Cursor;
 use super::encode::{self, RecordFormat};
 use super::intake::{Pass, Verdict};
 use super::link::Link;
 use super::ops::Urgent;
 use super::reply::Reply;
+use super::waiting::WaitingPoll;
 use crate::handle::AnswerFate;
 use crate::{Answer, Deadline, Error, Poll};
 
 /// What may be held while nobody polls: more is left with librdkafka, which then stops fetching.
 const HELD_UNASKED: (usize, u64) = (32, 64 * 1024);
-/// What may be held before the partitions are paused.
-const HELD_MOST: u64 = 1024 * 1024;
 /// How long a poll waits for other partitions' records before it reports a partition's trouble.
 const TROUBLE_PATIENCE: Duration = Duration::from_millis(600);
 /// How long a broker may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// The poll that waits.
-pub(super) struct WaitingPoll {
-    serial: u64,
-    poll: Poll,
-    since: Instant,
-    /// Where the client goes on, for as long as no partition is there that it could be said of.
-    resume: Option<Cursor>,
-    pub(super) reply: Reply<Answer>,
-}
-
-impl WaitingPoll {
-    /// Whether asking for more acknowledges what was delivered; with `after` the cursor does.
-    pub(super) fn acknowledges(&self) -> bool {
-        self.poll.after.is_none()
-    }
-}
-
 impl SessionActor {
-    /// Takes a poll over; one that waits already is superseded.
+    /// Takes a poll over; one that waits already is superseded, unless it shares the session.
     pub(super) fn start_poll(
         &mut self,
         poll: Poll,
@@ -53,6 +34,9 @@ impl SessionActor {
         reply: Reply<Answer>,
         ctx: &mut Context<Self>,
     ) {
+        if let Some(shared) = poll.shared {
+            return self.line_up(poll, shared, deadline, reply, ctx);
+        }
         let cursor = match poll.after.as_deref() {
             Some(text) => match Cursor::decode(text, &self.opening.claim.id) {
                 Ok(cursor) => Some(cursor),
@@ -63,19 +47,15 @@ impl SessionActor {
             },
             None => None,
         };
-        if let Some(older) = self.poll.take() {
+        if let Some(older) = self.give_up_poll(ctx) {
             let _ = older.reply.send(Err(Error::Superseded));
         }
         self.polls += 1;
         let serial = self.polls;
-        let wait = poll.wait.min(deadline.remaining());
-        self.poll = Some(WaitingPoll {
-            serial,
-            poll,
-            since: Instant::now(),
-            resume: cursor,
-            reply,
-        });
+        let mut waiting = WaitingPoll::new(serial, poll, deadline, reply);
+        waiting.resume = cursor;
+        let wait = waiting.start_clock().unwrap_or_default();
+        self.poll = Some(waiting);
         if self.phase == Phase::Running {
             self.resume_poll(ctx);
         }
@@ -83,7 +63,7 @@ impl SessionActor {
         if acknowledges && !self.state.awaits_fate() {
             self.state.acknowledge();
         }
-        self.fail_poll();
+        self.fail_poll(ctx);
         self.pump(ctx);
         if self
             .poll
@@ -145,12 +125,16 @@ impl SessionActor {
     /// Serves the waiting poll, if it may be served; else takes a few records off the handle so
     /// that the events behind them are seen.
     pub(super) fn serve_poll(&mut self, link: &Arc<Link>, ctx: &mut Context<Self>) {
+        self.schemas.is_awaited = false;
         if self.is_repositioning() || !self.holds_lease(ctx) {
             return;
         }
-        self.poll.take_if(|waiting| waiting.reply.is_closed());
+        self.next_turn(ctx);
+        if self.is_repositioning() {
+            return;
+        }
         let may_answer = self.phase == Phase::Running && !self.state.awaits_fate();
-        let pass = if self.poll.is_some() && may_answer {
+        let pass = if self.may_be_served() && may_answer {
             self.answer(link, ctx)
         } else {
             self.intake
@@ -166,91 +150,139 @@ impl SessionActor {
     }
 
     fn answer(&mut self, link: &Arc<Link>, ctx: &mut Context<Self>) -> Pass {
-        let Some(waiting) = &self.poll else {
+        let spec = &self.opening.spec;
+        let Some(waiting) = &mut self.poll else {
             return Pass::default();
         };
-        let room = self.env.answer_room(waiting.poll.max_bytes);
-        let most = waiting.poll.max_records.get() as usize;
-        let spec = &self.opening.spec;
-        let headers = waiting.poll.headers;
-        let format = RecordFormat {
-            key: spec.key_format,
-            value: spec.value_format,
-            headers,
+        let layout = match waiting.poll.shared {
+            Some(_) => Layout::Messages,
+            None => Layout::Records(RecordFormat {
+                key: spec.key_format,
+                value: spec.value_format,
+                headers: waiting.poll.headers,
+                schemas: &self.schemas.known,
+            }),
         };
-        let mut body = b"{\"records\":[".to_vec();
-        let (mut count, mut bytes) = (0, 0);
-        let pass = self.intake.drain(&link.handle, &mut self.state, |record| {
+        let mut made = waiting
+            .made
+            .take()
+            .unwrap_or_else(|| Made::new(&waiting.poll));
+        let before = made.count;
+        // What it has is in the budget already.
+        let room = made.bytes.saturating_add(self.env.answers.room().get());
+        let room = waiting.poll.max_bytes.get().min(room);
+        let most = waiting.poll.max_records.get() as usize;
+        let (mut is_full, mut missing) = (false, None);
+        let mut pass = self.intake.drain(&link.handle, &mut self.state, |record| {
             let size = record.size();
-            if count > 0 && bytes + size > room {
+            if made.count > 0 && made.bytes + size > room {
+                is_full = true;
                 return Verdict::Full;
             }
-            if count > 0 {
-                body.push(b',');
+            missing = layout.missing_schema(record);
+            if missing.is_some() {
+                return Verdict::Full;
             }
-            encode::record(&mut body, record, format);
-            count += 1;
-            bytes += size;
-            if count >= most || bytes >= room {
+            made.add(record, layout);
+            is_full = made.count >= most || made.bytes >= room;
+            if is_full {
                 Verdict::Last
             } else {
                 Verdict::Taken
             }
         });
+        if let Some(id) = missing {
+            self.schemas.is_awaited = made.count == 0;
+            self.fetch_schema(id, ctx);
+            // Of what stands behind the record, the events have to be seen.
+            let held = self
+                .intake
+                .hold_up_to(&link.handle, &mut self.state, HELD_UNASKED);
+            pass.records |= held.records;
+            pass.out_of_range |= held.out_of_range;
+        }
         // Also when there was nothing to take: what was held may have been thrown away, by a
         // cursor, a lost answer or a revocation, and the rest stands paused.
         self.resume_if_empty();
         // A fenced owner may still have records of partitions that are another's by now.
-        if count == 0 || link.handle.fatal_error().is_some() {
+        if made.count == 0 || link.handle.fatal_error().is_some() {
             return pass;
         }
-        self.env.metrics.records.inc_by(count as u64);
-        self.env.metrics.record_bytes.inc_by(bytes);
-        self.send_answer(body, count, ctx);
+        let Some(waiting) = self.poll.as_mut().filter(|poll| poll.gathers(is_full)) else {
+            self.send_answer(made, ctx);
+            return pass;
+        };
+        if made.count > before {
+            made.has_grown(self.env.answers.hold(made.body.len() as u64));
+        }
+        let serial = waiting.serial;
+        waiting.made = Some(made);
+        if before == 0 {
+            self.watch_lull(serial, ctx);
+        }
         pass
     }
 
-    /// Completes an answer and hands it to the waiting poll.
-    fn send_answer(&mut self, body: Vec<u8>, records: usize, ctx: &mut Context<Self>) {
+    /// Completes an answer and hands it to the poll whose turn it is.
+    fn send_answer(&mut self, made: Made, ctx: &mut Context<Self>) {
+        let Some(waiting) = self.poll.take() else {
+            return;
+        };
+        let Made {
+            body, count, bytes, ..
+        } = made;
+        self.env.metrics.records.inc_by(count as u64);
+        self.env.metrics.record_bytes.inc_by(bytes);
+        self.is_acknowledged_by_delivery = waiting.poll.shared.is_some();
         let cursor = self.state.cursor().encode(&self.opening.claim.id);
         let number = self.state.send();
-        self.reply(body, records, &cursor, number, ctx);
+        self.reply(waiting, body, count, &cursor, number, ctx);
     }
 
-    /// Answers the waiting poll without records. If an answer before it is still on its way, the
-    /// cursor is the one of before that: where the client stands is not known. A client whose
-    /// cursor could not be looked at yet keeps it.
-    fn send_empty(&mut self, ctx: &mut Context<Self>) {
+    /// Answers the poll whose turn it is with what it has gathered.
+    pub(super) fn send_gathered(&mut self, ctx: &mut Context<Self>) {
+        if let Some(made) = self.poll.as_mut().and_then(|poll| poll.made.take()) {
+            self.send_answer(made, ctx);
+        }
+    }
+
+    /// Answers a poll without records. If an answer before it is still on its way, the cursor is
+    /// the one of before that: where the client stands is not known. A client whose cursor could
+    /// not be looked at yet keeps it.
+    fn send_empty(&mut self, waiting: WaitingPoll, ctx: &mut Context<Self>) {
         const NO_FATE: u64 = 0;
-        let unread = self.poll.as_ref().filter(|poll| poll.resume.is_some());
-        let cursor = match unread.and_then(|waiting| waiting.poll.after.clone()) {
+        let unread = waiting.resume.is_some();
+        let cursor = match waiting.poll.after.clone().filter(|_| unread) {
             Some(after) => after,
             None => {
                 let cursor = self.state.cursor_of_delivered();
                 cursor.encode(&self.opening.claim.id)
             }
         };
-        self.reply(b"{\"records\":[".to_vec(), 0, &cursor, NO_FATE, ctx);
+        let body = Made::new(&waiting.poll).body;
+        self.reply(waiting, body, 0, &cursor, NO_FATE, ctx);
     }
 
     fn reply(
         &mut self,
+        waiting: WaitingPoll,
         mut body: Vec<u8>,
         records: usize,
         cursor: &str,
         number: u64,
         ctx: &mut Context<Self>,
     ) {
-        let Some(waiting) = self.poll.take() else {
-            return;
-        };
-        body.extend_from_slice(b"],\"timestamp\":");
-        encode::integer(&mut body, self.env.clock.now().as_millis());
-        body.extend_from_slice(b",\"cursor\":");
-        encode::string(&mut body, cursor);
-        body.extend_from_slice(b",\"generation\":");
-        encode::integer(&mut body, i64::from(self.state.generation()));
-        body.push(b'}');
+        if waiting.poll.shared.is_some() {
+            end_messages(&mut body, records, &self.opening.spec);
+        } else {
+            body.extend_from_slice(b"],\"timestamp\":");
+            encode::integer(&mut body, self.env.clock.now().as_millis());
+            body.extend_from_slice(b",\"cursor\":");
+            encode::string(&mut body, cursor);
+            body.extend_from_slice(b",\"generation\":");
+            encode::integer(&mut body, i64::from(self.state.generation()));
+            body.push(b'}');
+        }
         let held = self.env.answers.hold(body.len() as u64);
         let fate = AnswerFate::new(number, ctx.address(), self.lease(), held);
         let kind = if records == 0 { "empty" } else { "records" };
@@ -269,17 +301,16 @@ impl SessionActor {
     }
 
     /// Ends the poll of this number without records.
-    fn time_out_poll(&mut self, serial: u64, ctx: &mut Context<Self>) {
-        if self
-            .poll
-            .as_ref()
-            .is_none_or(|waiting| waiting.serial != serial)
-        {
+    pub(super) fn time_out_poll(&mut self, serial: u64, ctx: &mut Context<Self>) {
+        if !self.has_poll(serial) {
             return;
         }
         self.pump(ctx);
-        if !self.holds_lease(ctx) {
+        if !self.holds_lease(ctx) || self.await_schema(serial, ctx) {
             return;
+        }
+        if self.is_gathering(serial) {
+            return self.send_gathered(ctx);
         }
         let Some(link) = self.link.clone().filter(|_| self.brokers_down) else {
             return self.answer_empty(serial, ctx);
@@ -296,7 +327,9 @@ impl SessionActor {
             if found.unwrap_or(false) {
                 actor.brokers_down = false;
                 actor.answer_empty(serial, ctx);
-            } else if let Some(waiting) = actor.poll.take_if(|poll| poll.serial == serial) {
+            } else if actor.is_gathering(serial) {
+                actor.send_gathered(ctx);
+            } else if let Some(waiting) = actor.take_poll(serial) {
                 let error = Error::KafkaUnavailable("no broker can be reached".to_owned());
                 let _ = waiting.reply.send(Err(error));
             }
@@ -305,27 +338,23 @@ impl SessionActor {
 
     /// Answers the poll of this number with no records, or with a partition's trouble.
     fn answer_empty(&mut self, serial: u64, ctx: &mut Context<Self>) {
-        if self
-            .poll
-            .as_ref()
-            .is_none_or(|waiting| waiting.serial != serial)
-        {
-            return;
+        if self.is_gathering(serial) {
+            return self.send_gathered(ctx);
         }
+        let Some(waiting) = self.take_poll(serial) else {
+            return;
+        };
         match self.state.trouble().map(|(at, trouble)| trouble.error(at)) {
-            None => self.send_empty(ctx),
-            Some(error) => {
-                if let Some(waiting) = self.poll.take() {
-                    let _ = waiting.reply.send(Err(error));
-                }
-            }
+            None => self.send_empty(waiting, ctx),
+            Some(error) => drop(waiting.reply.send(Err(error))),
         }
     }
 
-    /// Ends the waiting poll because the session ends.
+    /// Ends the poll whose turn it is, without records, because the session ends here. Nobody has
+    /// seen what it has gathered, and nothing of that is committed.
     pub(super) fn end_poll(&mut self, ctx: &mut Context<Self>) {
-        if self.poll.is_some() {
-            self.send_empty(ctx);
+        if let Some(waiting) = self.poll.take() {
+            self.send_empty(waiting, ctx);
         }
     }
 
@@ -335,60 +364,5 @@ impl SessionActor {
                 .urgent
                 .iter()
                 .any(|op| matches!(op, Urgent::Reposition(_)))
-    }
-
-    /// Stops fetching when much is held: nobody has polled for long, or the poll has to wait for
-    /// the fate of an answer before it.
-    pub(super) fn bound_held(&mut self) {
-        if self.intake.held_bytes() < HELD_MOST {
-            return;
-        }
-        let fetching: Partitions = self
-            .state
-            .slots()
-            .iter()
-            .filter(|slot| !slot.paused)
-            .map(|slot| slot.at.clone())
-            .collect();
-        self.pause(&fetching);
-    }
-
-    /// Stops fetching partitions.
-    pub(super) fn pause(&mut self, partitions: &Partitions) {
-        let Some(link) = &self.link else { return };
-        if partitions.is_empty() {
-            return;
-        }
-        if let Err(error) = link.handle.pause(partitions) {
-            tracing::warn!(parent: &self.span, %error, "cannot stop fetching");
-            return;
-        }
-        for slot in self
-            .state
-            .slots_mut()
-            .filter(|slot| partitions.contains(&slot.at))
-        {
-            slot.paused = true;
-        }
-    }
-
-    /// Fetches again when what was held has been taken.
-    pub(super) fn resume_if_empty(&mut self) {
-        if self.intake.is_empty() {
-            self.resume(&self.state.paused_without_reason());
-        }
-    }
-
-    /// Fetches partitions again that were paused.
-    pub(super) fn resume(&mut self, paused: &Partitions) {
-        let Some(link) = self.link.as_ref().filter(|_| !paused.is_empty()) else {
-            return;
-        };
-        if let Err(error) = link.handle.resume(paused) {
-            tracing::warn!(parent: &self.span, %error, "cannot fetch again");
-        }
-        for slot in self.state.slots_mut() {
-            slot.paused &= !paused.contains(&slot.at);
-        }
     }
 }

@@ -29,7 +29,7 @@ pub(super) enum FetchRefusal {
 
 impl SessionActor {
     /// Tells whoever waits that Kafka refuses the session.
-    pub(super) fn refused(&mut self, code: Code, reason: &str) {
+    pub(super) fn refused(&mut self, code: Code, reason: &str, ctx: &mut Context<Self>) {
         if matches!(self.fetch_refusal, Some(FetchRefusal::AskedAgain(_))) {
             tracing::debug!(parent: &self.span, %code, reason, "kafka refuses the session still");
         } else {
@@ -39,16 +39,18 @@ impl SessionActor {
             self.fetch_refusal = Some(FetchRefusal::Told);
         }
         self.obstacle = Some(code_failure(code));
-        self.fail_poll();
+        self.fail_poll(ctx);
         self.answer_ready();
     }
 
-    /// Answers a waiting poll with what stands in the session's way.
-    pub(super) fn fail_poll(&mut self) {
-        if let Some(obstacle) = &self.obstacle
-            && let Some(waiting) = self.poll.take()
-        {
-            let _ = waiting.reply.send(Err(obstacle.clone()));
+    /// Answers those who poll with what stands in the session's way.
+    pub(super) fn fail_poll(&mut self, ctx: &mut Context<Self>) {
+        let Some(obstacle) = self.obstacle.clone() else {
+            return;
+        };
+        self.refuse_waiting(&obstacle);
+        if let Some(waiting) = self.give_up_poll(ctx) {
+            let _ = waiting.reply.send(Err(obstacle));
         }
     }
 

@@ -145,6 +145,7 @@ impl SessionActor {
     ) {
         let mut changed = targets.clone();
         changed.retain(|at, offset| standing.get(at) != Some(offset));
+        self.put_back();
         self.state.reset(&changed);
         self.intake.discard(&changed.partitions());
         if !ends.is_empty() {

@@ -88,6 +88,7 @@ impl SessionActor {
             .points
             .extend(points.iter().map(|(at, point)| (at, point.clone())));
         let held = self.state.partitions();
+        self.put_back();
         self.state.sought(&offsets, seq);
         self.intake.discard(&offsets.partitions());
         let lost = offsets.partitions().iter().any(|at| !held.contains(&at));

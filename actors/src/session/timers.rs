@@ -35,6 +35,7 @@ impl SessionActor {
         self.bound_held();
         self.answer_ready();
         let idle = self.poll.is_none()
+            && self.waiting.is_empty()
             && self.asked.is_empty()
             && self.ready.is_empty()
             && !self.moving
@@ -45,7 +46,7 @@ impl SessionActor {
             && let Ok(permit) = self.end.events.try_reserve()
         {
             self.expired = true;
-            self.phase = Phase::Finished;
+            self.phase.enter(Phase::Finished, &self.env.metrics.joining);
             tracing::info!(parent: &self.span, "session expired");
             let claim = self.opening.claim.clone();
             permit.send(SessionEvent {

@@ -76,8 +76,17 @@
 {{- with $values.kafka.assignmentStrategy -}}
 {{- $_ := set $kafka "assignment_strategy" . -}}
 {{- end -}}
+{{- $registry := dict -}}
+{{- with $values.schemaRegistry -}}
+{{- if .url -}}
+{{- $_ := set $registry "url" .url -}}
+{{- end -}}
+{{- if .caSecret -}}
+{{- $_ := set $registry "ca_file" "/etc/sluice/schema-registry-ca/ca.crt" -}}
+{{- end -}}
+{{- end -}}
 {{- $sections := merge
-  (dict "http" $http "admin" $admin "cluster" $cluster "kafka" $kafka)
+  (dict "http" $http "admin" $admin "cluster" $cluster "kafka" $kafka "schema_registry" $registry)
   (deepCopy $values.config) -}}
 {{- range $section, $keys := $sections }}
 {{- if $keys }}

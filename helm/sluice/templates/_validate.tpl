@@ -20,7 +20,7 @@ at once, a sentence each.
   (list "monitoring.serviceMonitor.interval" $values.monitoring.serviceMonitor.interval $duration $aDuration)
   (list "monitoring.podMonitor.interval" $values.monitoring.podMonitor.interval $duration $aDuration)
 -}}
-{{- range $section := list "http" "cluster" "limits" "drain" -}}
+{{- range $section := list "http" "cluster" "schema_registry" "limits" "drain" -}}
 {{- range $key, $value := get $values.config $section -}}
 {{- $name := printf "config.%s.%s" $section $key -}}
 {{- if not (kindIs "string" $value) -}}
@@ -78,6 +78,14 @@ at once, a sentence each.
 {{- end -}}
 {{- end -}}
 
+{{- with $values.schemaRegistry -}}
+{{- if and .basicSecret .tokenSecret -}}
+{{- $wrong = append $wrong "schemaRegistry.basicSecret and schemaRegistry.tokenSecret are both set: the registry is shown one of them" -}}
+{{- end -}}
+{{- if and (or .basicSecret .tokenSecret .caSecret) (not .url) -}}
+{{- $wrong = append $wrong "schemaRegistry.url is empty and schemaRegistry names a Secret: say where the registry is" -}}
+{{- end -}}
+{{- end -}}
 {{- with $values.kafka.sasl -}}
 {{- if and .mechanism (not .existingSecret) -}}
 {{- $wrong = append $wrong (printf "kafka.sasl.mechanism is %s and kafka.sasl.existingSecret is empty: name the Secret with the user's name and password" .mechanism) -}}

@@ -21,6 +21,7 @@ use super::unserved::Unserved;
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")),
 )]
 pub(super) async fn metrics(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
     let state = call.state();
     // The closer is looked at when somebody asks, not each time that a handle comes or goes.
     state.sessions.closer_backlog();

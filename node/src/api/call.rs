@@ -57,6 +57,7 @@ struct Kept {
     payload: RefCell<Option<Payload>>,
     body: OnceCell<Bytes>,
     new_id: OnceCell<ConsumerId>,
+    session: OnceCell<ConsumerId>,
     budget: Cell<Budget>,
 }
 
@@ -96,6 +97,7 @@ impl Call {
                 payload: RefCell::new(Some(payload)),
                 body: OnceCell::new(),
                 new_id: OnceCell::new(),
+                session: OnceCell::new(),
                 budget: Cell::new(budget),
             }),
         }
@@ -117,6 +119,18 @@ impl Call {
             .map_err(|_| Problem::from(ownership::Error::ConsumerNotFound))?;
         Span::current().record("consumer_id", id.as_str());
         Ok(id)
+    }
+
+    /// Notes the session that it is about, where that is not in the path.
+    pub(super) fn names(&self, id: &ConsumerId) {
+        Span::current().record("consumer_id", id.as_str());
+        self.kept.session.get_or_init(|| id.clone());
+    }
+
+    /// The session that it is about, as far as that is known.
+    pub(super) fn session(&self) -> Option<ConsumerId> {
+        let noted = self.kept.session.get().cloned();
+        noted.or_else(|| self.path("id").parse().ok())
     }
 
     /// The topic that the path names.
@@ -310,6 +324,11 @@ impl Call {
         (budget, wait.min(total.saturating_sub(margin)))
     }
 
+    /// The time for a call that waits for so long at most.
+    pub(super) fn gathering_budget(&self, most: Duration) -> Budget {
+        self.budget_of(most + POLL_GRACE, timed_out)
+    }
+
     fn budget_of(&self, most: Duration, on_timeout: fn() -> Problem) -> Budget {
         let asked = self.asked_timeout().and_then(Result::ok).unwrap_or(most);
         let budget = Budget {
@@ -327,8 +346,9 @@ impl Call {
         let millis = value
             .to_str()
             .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|text| text.parse::<u64>().ok())
+            .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+            // It only lowers: what is too large for a number changes as little as a large one.
+            .map(|text| text.parse::<u64>().unwrap_or(u64::MAX))
             .filter(|millis| *millis > 0);
         // Far beyond any deadline, so that adding it to a time cannot overflow.
         let millis = millis.map(|millis| millis.min(86_400_000));

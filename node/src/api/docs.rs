@@ -17,7 +17,12 @@ use super::reply::Reply;
     path = "/openapi.json",
     operation_id = "openapi",
     tag = "documentation",
-    responses((status = 200, description = "An OpenAPI document", body = serde_json::Value)),
+    responses((
+        status = 200,
+        description = "An OpenAPI document",
+        body = serde_json::Value,
+        example = json!({"openapi": "3.1.0", "info": {"title": "Sluice", "version": "0.1.0"}, "paths": {}}),
+    )),
 )]
 pub(super) async fn openapi(call: Call) -> Result<Reply, Problem> {
     static CLIENT: OnceLock<Bytes> = OnceLock::new();

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::error::{Code, Problem};
+use super::onecall::CONSUME_ONCE;
 use super::reply::Reply;
 use super::routes::{CONSUME, Route};
 use super::unserved::Unserved;
@@ -56,9 +57,11 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 };
             }
         };
+        let waits = [CONSUME, CONSUME_ONCE].contains(&route.path);
         // A node that stands still keeps its connections open: what was sent to it is awaited no
         // longer than until it counts as dead.
         let state = call.state();
+        let sent = Instant::now();
         let answered = tokio::select! {
             biased;
             answered = send_on(&call, &owner, is_sparing) => answered,
@@ -66,10 +69,11 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 Err(PeerError::Lost("it is declared dead".to_owned()))
             }
             // A poll may wait far longer than this node goes on: its client asks another.
-            () = state.ownership.stopped(), if route.path == CONSUME => {
+            () = state.ownership.stopped(), if waits => {
                 Err(PeerError::Lost("this node stops".to_owned()))
             }
         };
+        state.http_metrics.sent_on(&answered, sent.elapsed());
         match answered {
             Ok(Answered::Reply {
                 status,
@@ -77,8 +81,8 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 body,
                 fate,
             }) => return Ok(Reply::passed_on(status, &headers, body, fate)),
-            Ok(Answered::Misdirected { epoch }) => match (call.consumer_id(), epoch) {
-                (Ok(id), Some(epoch)) if owner.epoch.is_none_or(|known| known < epoch) => {
+            Ok(Answered::Misdirected { epoch }) => match (call.session(), epoch) {
+                (Some(id), Some(epoch)) if owner.epoch.is_none_or(|known| known < epoch) => {
                     let within = Deadline::after(CATCH_UP).min(call.budget().deadline());
                     call.state().ownership.catch_up(&id, epoch, within).await;
                 }

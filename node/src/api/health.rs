@@ -8,6 +8,7 @@ use super::call::Call;
 use super::error::{Code, Problem, shutting_down};
 use super::reply::Reply;
 use super::schema;
+use super::state::State;
 use crate::cluster::Membership;
 
 /// A probe does not wait for Kafka longer than this.
@@ -25,6 +26,35 @@ pub(super) async fn livez(call: Call) -> Result<Reply, Problem> {
     call.check_empty()?;
     let node = &call.state().node;
     Reply::json(&json!({"status": "ok", "node": node}))
+}
+
+/// Kafka can be reached.
+///
+/// Kafka is asked, once a second at most.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health",
+    tag = "one call",
+    responses(
+        (status = 200, description = "Kafka can be reached", body = schema::HealthAnswer),
+        (status = 503, description = "Kafka cannot be reached", body = schema::HealthAnswer),
+    ),
+)]
+pub(super) async fn health(call: Call) -> Result<Reply, Problem> {
+    call.check_empty()?;
+    let state = call.state();
+    let is_connected = reaches_kafka(&state).await;
+    let now = state.clock.now().rfc3339();
+    let answer = Reply::json(&json!({
+        "status": if is_connected { "healthy" } else { "unhealthy" },
+        "timestamp": now.map(|now| now.to_string()),
+        "kafka_connected": is_connected,
+    }))?;
+    Ok(match is_connected {
+        true => answer,
+        false => answer.unavailable(),
+    })
 }
 
 /// The node takes requests.
@@ -53,8 +83,7 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
     if let Some(membership) = &state.membership {
         check_room(membership, state.reserve_bytes).await?;
     }
-    let reachable = tokio::time::timeout(KAFKA_WAIT, state.sessions.kafka_reachable()).await;
-    let kafka = condition(reachable == Ok(true));
+    let kafka = condition(reaches_kafka(&state).await);
     let mut ready = json!({
         "status": "ready",
         "node": state.node,
@@ -67,6 +96,12 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
         ready["lease"] = json!(condition(!state.identity.lease().is_zero()));
     }
     Reply::json(&ready)
+}
+
+/// Whether a broker answers, or has just done.
+async fn reaches_kafka(state: &State) -> bool {
+    let asked = state.sessions.kafka_was_reachable();
+    tokio::time::timeout(KAFKA_WAIT, asked).await == Ok(true)
 }
 
 /// Refuses requests before the volume is full: then the node ends.

@@ -4,7 +4,7 @@
 //! connection -> service.rs   request id, span, method, Accept, panics, metrics
 //!            -> forwarding.rs                here, or one hop to the session's owner
 //!            -> request/     raw -> typed, every fault at once
-//!            -> consumers.rs produce.rs health.rs admin.rs cluster.rs docs.rs   the handlers
+//!            -> consumers.rs produce.rs onecall/ health.rs admin.rs cluster.rs docs.rs   the handlers
 //!            -> reply.rs     compress.rs -> handover.rs, which knows what was taken
 //! ```
 //! The routes are the tables in `routes.rs`.
@@ -21,6 +21,7 @@ pub mod error;
 mod forwarding;
 mod handover;
 mod health;
+mod onecall;
 mod openapi;
 mod peers;
 mod produce;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
-use routes::{CLIENT, Produces, Route, routes};
+use routes::{Produces, Route, forwarded, routes};
 use service::{Endpoint, Entrance};
 
 pub use openapi::{Port, document};
@@ -52,7 +53,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, port: Port, state: &Arc
 /// Mounts what other nodes ask: requests that they send on, and what became of answers.
 pub(crate) fn configure_peers(config: &mut web::ServiceConfig, state: &Arc<State>) {
     peers::configure(config, state);
-    mount(config, CLIENT.iter().collect(), state, Entrance::Peers);
+    mount(config, forwarded().collect(), state, Entrance::Peers);
 }
 
 fn mount(

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use utoipa::OpenApi as _;
 use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+    Content, ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
     Response, ResponseBuilder, Schema, Type,
 };
 
 use super::call::TIMEOUT_HEADER;
 use super::error::{Code, Problem};
-use super::{Route, admin, cluster, consumers, docs, health, produce, routes, schema};
+use super::{Route, admin, cluster, consumers, docs, health, onecall, produce, routes, schema};
 
 /// One of the ports of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +46,24 @@ pub enum Port {
         consumers::delete,
         produce::produce,
         produce::status,
+        onecall::root,
+        health::health,
+        onecall::consume,
+        onecall::messages,
+        onecall::topics,
+        onecall::produce,
         health::livez,
         health::readyz,
         docs::openapi,
         docs::page,
     ),
-    components(schemas(schema::Problem, schema::ProduceFormat, schema::Compression))
+    components(schemas(
+        schema::Problem,
+        schema::SchemaName,
+        schema::ProduceFormat,
+        schema::Compression,
+        schema::MessageLimit
+    ))
 )]
 struct ClientApi;
 
@@ -96,6 +109,7 @@ pub fn document(port: Port) -> OpenApi {
         Port::Admin => AdminApi::openapi(),
     };
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    add_rules(&mut api);
     for route in routes(port) {
         let path = api.paths.paths.get_mut(route.path);
         if let Some(operation) = path.and_then(|item| operation(item, route)) {
@@ -103,6 +117,18 @@ pub fn document(port: Port) -> OpenApi {
         }
     }
     api
+}
+
+/// Adds what the derived schemas have no words for. They have no member for these keywords, and
+/// what they call extensions stands beside their own members.
+fn add_rules(api: &mut OpenApi) {
+    let schemas = api.components.as_mut().map(|all| &mut all.schemas);
+    let Some(schemas) = schemas else { return };
+    for (name, keyword, rule) in schema::rules() {
+        if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name) {
+            object.extensions = Some(Extensions::from_iter([(keyword, rule)]));
+        }
+    }
 }
 
 fn operation<'a>(item: &'a mut PathItem, route: &Route) -> Option<&'a mut Operation> {
@@ -120,6 +146,9 @@ fn operation<'a>(item: &'a mut PathItem, route: &Route) -> Option<&'a mut Operat
 fn complete(operation: &mut Operation, route: &Route) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(common_headers().map(RefOr::T));
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(refuse_null);
+    }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response
@@ -138,6 +167,21 @@ fn complete(operation: &mut Operation, route: &Route) {
             .responses
             .responses
             .insert(status.to_string(), response);
+    }
+}
+
+/// A body that may be left out is derived as one that may be `null`, which is refused.
+fn refuse_null(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else {
+        return;
+    };
+    let named = either
+        .items
+        .iter()
+        .find(|item| matches!(item, RefOr::Ref(_)));
+    if let Some(named) = named.cloned() {
+        content.schema = Some(named);
     }
 }
 
@@ -249,8 +293,9 @@ mod tests {
     use sluice_types::AssignmentStrategy;
 
     use super::*;
+    use crate::api::request::call::Consume;
     use crate::api::request::subscribe::Subscribe;
-    use crate::api::request::{Faults, Query, assign, commit, poll, produce, seek};
+    use crate::api::request::{Faults, assign, commit, message, poll, produce, seek};
 
     /// What the description leaves out: the parts of the page at `/docs`.
     const UNDOCUMENTED: &str = "/docs/{file:.*}";
@@ -305,6 +350,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_body_may_be_left_out_but_is_never_null() {
+        let document = described(Port::Client);
+        for (name, schema) in [("consume", "ConsumeRequest"), ("commit", "CommitRequest")] {
+            let path = format!("/api/consumers/{{id}}/{name}");
+            let body = &document["paths"][&path]["post"]["requestBody"];
+            let reference = format!("#/components/schemas/{schema}");
+            let described = &body["content"]["application/json"]["schema"];
+            assert_eq!(*described, json!({"$ref": reference}));
+            assert_ne!(body["required"], true, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_types_do_not_say_of_a_body_is_described_beside_its_fields() {
+        let document = described(Port::Client);
+        for (name, keyword, rule) in schema::rules() {
+            let schema = &document["components"]["schemas"][name];
+            assert_eq!(schema[keyword], rule, "{name}");
+            assert!(schema["properties"].is_object(), "{name}");
+        }
+    }
+
     /// The fields that a parser knows: it names them when it refuses another.
     fn known(parse: impl Fn(Value) -> Result<(), Problem>) -> BTreeSet<String> {
         let problem = parse(serde_json::json!({"no_such_field": 1})).unwrap_err();
@@ -334,7 +402,7 @@ mod tests {
         };
         check("SubscribeRequest", &|body| {
             let strategy = AssignmentStrategy::Range;
-            Subscribe::parse(Some(body), strategy, Faults::default()).map(drop)
+            Subscribe::parse(Some(body), strategy, true, Faults::default()).map(drop)
         });
         check("ConsumeRequest", &|body| {
             poll::parse(Some(body), Faults::default()).map(drop)
@@ -346,9 +414,16 @@ mod tests {
             seek::parse(Some(body), Faults::default()).map(drop)
         });
         check("ProduceRequest", &|body| {
-            let options = produce::Options::parse(Query::default(), &mut Faults::default());
             let body = serde_json::to_vec(&body).unwrap().into();
-            produce::parse(&body, options, 10, Faults::default()).map(drop)
+            produce::parse(&body, 10, Faults::default()).map(drop)
+        });
+        check("ConsumeOnceRequest", &|body| {
+            let group = |_: &_| Ok("g".parse().unwrap());
+            Consume::parse(Some(body), group, Faults::default()).map(drop)
+        });
+        check("ProduceOneRequest", &|body| {
+            let body = serde_json::to_vec(&body).unwrap().into();
+            message::parse(&body, Faults::default()).map(drop)
         });
         check("AssignRequest", &|body| {
             assign::parse(Some(body), Faults::default()).map(drop)

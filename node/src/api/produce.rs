@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
-use sluice_actors::{Deadline, Outcome, Outgoing, Production, RecordError};
+use sluice_actors::{Deadline, Outcome, Production, RecordError};
 use sluice_types::TopicName;
 use tracing::Instrument;
 
 use super::call::Call;
 use super::error::{Code, Problem, none_written, of_record, shutting_down};
 use super::reply::Reply;
-use super::request::Faults;
 use super::request::produce::{Options, parse};
 use super::schema;
 use super::state::State;
@@ -38,8 +37,8 @@ const INLINE: usize = 256 * 1024;
         ("topic" = schema::TopicName, Path, description = "The topic"),
         ("key.format" = Option<schema::ProduceFormat>, Query, description = "How keys become bytes"),
         ("value.format" = Option<schema::ProduceFormat>, Query, description = "How values become bytes"),
-        ("key.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of keys"),
-        ("value.schema" = Option<String>, Query, description = "With `avro`: subject or id of the schema of values"),
+        ("key.schema" = Option<schema::SchemaName>, Query, description = "With `avro`: subject (its latest version) or id of the schema of keys; `<topic>-key` by default"),
+        ("value.schema" = Option<schema::SchemaName>, Query, description = "With `avro`: subject (its latest version) or id of the schema of values; `<topic>-value` by default"),
         ("compression" = Option<schema::Compression>, Query, description = "How batches are compressed"),
         ("async" = Option<bool>, Query, description = "Whether to answer before Kafka has acknowledged"),
     ),
@@ -55,13 +54,17 @@ pub(super) async fn produce(call: Call) -> Result<Reply, Unserved> {
     let options = Options::parse(query, &mut faults);
     let state = call.state();
     let (body, charge) = call.metered_body(state.producers.budget()).await?;
-    let records = records(body, options, state.produce_records, faults).await?;
+    let max_records = state.produce_records;
+    let records = parsed(body, move |body| parse(body, max_records, faults));
+    let records = records.await?;
     let budget = call.write_budget();
     let deadline = budget.deadline();
     let production = Production {
         topic: topic.clone(),
         key_format: options.key_format,
         value_format: options.value_format,
+        key_schema: options.key_schema,
+        value_schema: options.value_schema,
         compression: options.compression,
         records,
     };
@@ -198,16 +201,15 @@ struct Told<'a> {
     error: Option<&'a str>,
 }
 
-async fn records(
+/// What is made of a body, on a thread that may take its time if the body is large.
+pub(super) async fn parsed<T: Send + 'static>(
     body: Bytes,
-    options: Options,
-    max_records: usize,
-    faults: Faults,
-) -> Result<Vec<Outgoing>, Problem> {
+    parse: impl FnOnce(&Bytes) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     if body.len() <= INLINE {
-        return parse(&body, options, max_records, faults);
+        return parse(&body);
     }
-    actix_web::web::block(move || parse(&body, options, max_records, faults))
+    actix_web::web::block(move || parse(&body))
         .await
         .unwrap_or_else(|error| Err(Problem::internal(error.to_string())))
 }

@@ -1,5 +1,7 @@
 //! An answer, until it is written to a connection.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -8,7 +10,7 @@ use actix_web::http::header::{
 };
 use bytes::Bytes;
 use serde::Serialize;
-use sluice_actors::{Answer, AnswerFate};
+use sluice_actors::{Answer, AnswerFate, HeldBytes, Listing};
 
 use super::accept::Encoding;
 use super::compress::{SMALL, compress};
@@ -40,6 +42,8 @@ pub(crate) struct Reply {
 enum Fate {
     Here(AnswerFate),
     There(Box<RemoteFate>),
+    /// Nobody's: it only counts until it is gone.
+    Indifferent(HeldBytes),
 }
 
 impl Fate {
@@ -47,6 +51,7 @@ impl Fate {
         match self {
             Self::Here(fate) => fate.delivered(),
             Self::There(fate) => fate.delivered(),
+            Self::Indifferent(held) => drop(held),
         }
     }
 }
@@ -81,11 +86,28 @@ impl Reply {
         })
     }
 
+    /// The same with 503: it says what is not well, and is no problem document.
+    pub(super) fn unavailable(mut self) -> Self {
+        self.status = StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(after) = Code::KafkaUnavailable.meaning().retry_after {
+            self.retry_after(after);
+        }
+        self
+    }
+
     /// The answer of a poll.
     pub(super) fn answer(answer: Answer) -> Self {
         Self {
             fate: Some(Fate::Here(answer.fate)),
             ..Self::new(JSON, answer.body)
+        }
+    }
+
+    /// The newest records of a topic.
+    pub(super) fn listing(listing: Listing) -> Self {
+        Self {
+            fate: Some(Fate::Indifferent(listing.held)),
+            ..Self::new(JSON, listing.body)
         }
     }
 
@@ -131,11 +153,15 @@ impl Reply {
         reply.status = meaning.status;
         reply.code = Some(meaning.code);
         if let Some(after) = meaning.retry_after {
-            reply
-                .headers
-                .push((RETRY_AFTER, HeaderValue::from(after.as_secs())));
+            reply.retry_after(after);
         }
         reply
+    }
+
+    /// Says when another try is worth it.
+    fn retry_after(&mut self, after: Duration) {
+        self.headers
+            .push((RETRY_AFTER, HeaderValue::from(after.as_secs())));
     }
 
     /// Says which methods there are.
@@ -164,7 +190,7 @@ impl Reply {
         match &self.fate {
             Some(Fate::Here(fate)) => fate.may_begin(),
             // Its owner has looked, before it gave the answer away.
-            Some(Fate::There(_)) | None => true,
+            Some(Fate::There(_) | Fate::Indifferent(_)) | None => true,
         }
     }
 
@@ -184,7 +210,7 @@ impl Reply {
                 response.insert_header((ANSWER, token.to_string()));
                 response.body(Handover::new(self.body, fates.taken(token)))
             }
-            Some(Fate::There(_)) | None => response.body(self.body),
+            Some(Fate::There(_) | Fate::Indifferent(_)) | None => response.body(self.body),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The tables of routes. `openapi.rs` describes the same ones, and a test holds the two together.
+//! The tables of routes; that of the one-call API is its own. `openapi.rs` describes the same ones, and a test holds the two together.
 
 use actix_web::http::Method;
 use futures::TryFutureExt;
@@ -6,6 +6,7 @@ use futures::future::LocalBoxFuture;
 
 use super::call::Call;
 use super::error::Code;
+use super::onecall::ONE_CALL;
 use super::openapi::Port;
 use super::reply::Reply;
 use super::unserved::Unserved;
@@ -34,7 +35,7 @@ pub(super) struct Route {
 pub(super) const CONSUME: &str = "/api/consumers/{id}/consume";
 
 /// What clients use.
-pub(super) static CLIENT: [Route; 11] = [
+static CLIENT: [Route; 11] = [
     Route {
         method: Method::POST,
         path: "/api/consumers/subscribe",
@@ -80,6 +81,7 @@ pub(super) static CLIENT: [Route; 11] = [
             Code::SessionFailed,
             Code::NoQuorum,
             Code::KafkaUnavailable,
+            Code::SchemaRegistryUnavailable,
             Code::OwnerUnavailable,
             Code::ShuttingDown,
             Code::KafkaTimeout,
@@ -211,6 +213,8 @@ pub(super) static CLIENT: [Route; 11] = [
             Code::UnsupportedMediaType,
             Code::RequestTimeout,
             Code::SchemaRegistryNotConfigured,
+            Code::SchemaNotFound,
+            Code::SchemaMismatch,
             Code::KafkaAccessDenied,
             Code::TopicNotFound,
             Code::PartitionNotFound,
@@ -219,6 +223,7 @@ pub(super) static CLIENT: [Route; 11] = [
             Code::InvalidBase64,
             Code::QueueFull,
             Code::KafkaUnavailable,
+            Code::SchemaRegistryUnavailable,
             Code::ShuttingDown,
             Code::KafkaTimeout,
             Code::OutcomeUnknown,
@@ -307,14 +312,14 @@ static ADMIN: [Route; 6] = [
         method: Method::GET,
         path: "/api/consumers",
         produces: Produces::Json,
-        errors: &[],
+        errors: &[Code::KafkaTimeout],
         run: |call| Box::pin(admin::list(call)),
     },
     Route {
         method: Method::GET,
         path: "/api/cluster",
         produces: Produces::Json,
-        errors: &[],
+        errors: &[Code::KafkaTimeout],
         run: |call| Box::pin(cluster::show(call)),
     },
     Route {
@@ -340,11 +345,16 @@ static ADMIN: [Route; 6] = [
     },
 ];
 
+/// The routes of clients, which nodes send on to each other.
+pub(super) fn forwarded() -> impl Iterator<Item = &'static Route> {
+    CLIENT.iter().chain(&ONE_CALL)
+}
+
 /// The routes of a port.
 pub(super) fn routes(port: Port) -> impl Iterator<Item = &'static Route> {
-    let own: &'static [Route] = match port {
-        Port::Client => &CLIENT,
-        Port::Admin => &ADMIN,
+    let own: [&'static [Route]; 2] = match port {
+        Port::Client => [&CLIENT, &ONE_CALL],
+        Port::Admin => [&ADMIN, &[]],
     };
-    own.iter().chain(&SHARED)
+    own.into_iter().flatten().chain(&SHARED)
 }

@@ -24,6 +24,7 @@ use super::state::State;
 use super::unserved::Unserved;
 use super::{Produces, Route};
 use crate::ownership::Hop;
+use crate::peer::SERVED;
 
 const MAX_REQUEST_ID: usize = 128;
 
@@ -113,6 +114,7 @@ impl Endpoint {
         if let Err(refused) = peers::check(&state, http.headers()) {
             return *refused;
         }
+        let received = Instant::now();
         let answering = async move {
             let (route, call) = self.call(http, payload, request_id, Hop::forwarded())?;
             match (route.run)(call).await {
@@ -128,11 +130,15 @@ impl Endpoint {
                 Err(Unserved::Elsewhere(owner)) => Ok(Err(owner.epoch)),
             }
         };
-        match caught(answering).await {
+        let mut response = match caught(answering).await {
             Ok(Ok(reply)) => reply.into_forwarded(&state.fates),
             Ok(Err(epoch)) => peers::misdirected(epoch),
             Err(refused) => refused.into_forwarded(&state.fates),
+        };
+        if let Ok(served) = received.elapsed().as_micros().to_string().parse() {
+            response.headers_mut().insert(SERVED, served);
         }
+        response
     }
 
     fn call(
@@ -260,7 +266,7 @@ fn log(problem: &Problem) {
         (Code::Internal | Code::SessionFailed, _) => {
             tracing::error!(code = meaning.code, cause, "request failed");
         }
-        (_, Origin::Node | Origin::Kafka) => {
+        (_, Origin::Node | Origin::Kafka | Origin::SchemaRegistry) => {
             tracing::warn!(code = meaning.code, cause, "request not served");
         }
         (_, Origin::Client) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sluice_actors::{Producers, Sessions};
+use sluice_actors::{Newest, Producers, Sessions};
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
 
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) ownership: Ownership,
     /// The sessions that run here.
     pub(crate) sessions: Sessions,
+    /// Reads the newest records of topics.
+    pub(crate) newest: Newest,
     /// What writes to Kafka.
     pub(crate) producers: Producers,
     /// What became of requests that were answered before that was known.
@@ -120,6 +122,7 @@ impl State {
         Arc::new(Self {
             ownership,
             peers: Peers::new(badge.clone(), sessions.answers()).unwrap(),
+            newest: Newest::new(&sessions),
             sessions,
             producers,
             ledger: Ledger::new(config.limits.async_result_bytes),

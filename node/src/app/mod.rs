@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App as ActixApp, HttpServer, web};
-use sluice_actors::{Deadline, ProducerConfig, Producers, Sessions};
-use sluice_raft::NodeAddress;
+use sluice_actors::{
+    Deadline, Newest, ProducerConfig, Producers, SchemaRegistryConfig, SchemaRegistryCredentials,
+    Sessions,
+};
 use sluice_raft::guard::Gauges;
+use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 
 use crate::api::{self, Draining, Port, State};
 use crate::cluster::{Introduction, Membership, Seat};
-use crate::config::Config;
+use crate::config::{Config, Credentials as RegistryCredentials};
 use crate::metrics::HttpMetrics;
 use crate::nodes::Nodes;
 use crate::ownership::{Ownership, RegistryAuthority};
@@ -73,6 +76,18 @@ pub enum StartError {
     /// A metric has been registered twice.
     #[error("metrics cannot be registered")]
     Metrics(#[source] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether somebody has to look after the volume. It is not at fault for being in use.
+    pub(crate) fn is_of_volume(&self) -> bool {
+        use sluice_raft::StartError::{Store, Volume};
+        match self {
+            Self::Registry(Volume(error)) => !matches!(error, VolumeError::Locked(_)),
+            Self::Registry(error) => matches!(error, Store(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What differs from a node in production.
@@ -145,7 +160,8 @@ impl App {
             }
             None => Seat::alone(&me, &*clock),
         };
-        if let Some(membership) = seat.membership() {
+        let membership = seat.membership();
+        if let Some(membership) = &membership {
             Gauges::register(&metrics, &membership.guard).map_err(StartError::Metrics)?;
         }
         let (registry, identity) = (seat.registry(), seat.identity());
@@ -169,17 +185,21 @@ impl App {
             Arc::clone(&options.clock),
         )
         .with_embedded_broker(options.embedded_broker);
+        if membership.is_some() {
+            ownership.register(&metrics).map_err(StartError::Metrics)?;
+        }
         sight.show(ownership.clone());
 
         let draining = Draining::default();
         let state = Arc::new(State {
             ownership: ownership.clone(),
             sessions: sessions.clone(),
+            newest: Newest::new(&sessions),
             producers: producers.clone(),
             ledger: Ledger::new(config.limits.async_result_bytes),
             peers,
             badge,
-            membership: seat.membership(),
+            membership,
             nodes: Nodes::new(seat.registry(), seat.membership()),
             identity,
             joined: seat.joined(),
@@ -260,8 +280,33 @@ pub(crate) fn sessions_config(config: &Config, options: &Options) -> sluice_acto
         arbiters: cores(),
         close_timeout: CLOSE_HANDLE,
         max_metric_groups: config.metrics.max_groups,
+        schema_registry: schema_registry_config(config),
         embedded_broker: options.embedded_broker,
     }
+}
+
+fn schema_registry_config(config: &Config) -> Option<SchemaRegistryConfig> {
+    let registry = &config.schema_registry;
+    if registry.urls.is_empty() {
+        return None;
+    }
+    let credentials = registry.credentials.as_ref().map(|shown| match shown {
+        RegistryCredentials::Basic(user, password) => SchemaRegistryCredentials::Basic {
+            user: user.clone(),
+            password: password.reveal().to_owned(),
+        },
+        RegistryCredentials::Bearer(token) => {
+            SchemaRegistryCredentials::Bearer(token.reveal().to_owned())
+        }
+    });
+    Some(SchemaRegistryConfig {
+        urls: registry.urls.iter().map(ToString::to_string).collect(),
+        credentials,
+        certificates: registry.certificates.clone(),
+        timeout: registry.timeout,
+        latest_ttl: registry.latest_ttl,
+        cache_entries: registry.cache_entries,
+    })
 }
 
 pub(crate) fn producer_config(config: &Config) -> ProducerConfig {

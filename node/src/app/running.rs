@@ -125,8 +125,8 @@ impl Running {
         tracing::info!(retired = ?retired.await, "done with the consensus");
     }
 
-    /// Waits until the node cannot go on.
-    pub async fn failed(&self) -> Failure {
-        self.seat.failed().await
+    /// Waits until the node cannot go on, or cannot even stop in good order.
+    pub fn failed(&self) -> impl Future<Output = Failure> + use<> {
+        self.seat.failed()
     }
 }

@@ -17,6 +17,7 @@ mod kafka;
 mod limits;
 mod metrics;
 mod mistake;
+mod schema_registry;
 mod secret;
 mod section;
 mod source;
@@ -34,6 +35,7 @@ pub use kafka::{Kafka, Properties};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use mistake::{Mistake, Mistakes};
+pub use schema_registry::{Credentials, SchemaRegistry};
 pub use secret::Secret;
 pub use source::Env;
 pub use value::HostPort;
@@ -52,6 +54,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// How to reach Kafka.
     pub kafka: Kafka,
+    /// Where the schemas of Avro are.
+    pub schema_registry: SchemaRegistry,
     /// How much the node takes on.
     pub limits: Limits,
     /// How it stops.
@@ -124,6 +128,11 @@ impl Config {
             admin: Admin::check(Section::take(&mut source, "admin", all)),
             cluster: Cluster::check(Section::take(&mut source, "cluster", all), env),
             kafka: Kafka::check(Section::take(&mut source, "kafka", all), env),
+            schema_registry: SchemaRegistry::check(Section::take(
+                &mut source,
+                "schema_registry",
+                all,
+            )),
             limits: Limits::check(Section::take(&mut source, "limits", all)),
             drain: Drain::check(Section::take(&mut source, "drain", all)),
             metrics: Metrics::check(Section::take(&mut source, "metrics", all)),
@@ -143,7 +152,7 @@ impl Config {
     }
 }
 
-const SECTIONS: &str = "http, admin, cluster, kafka, limits, drain, metrics";
+const SECTIONS: &str = "http, admin, cluster, kafka, schema_registry, limits, drain, metrics";
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::section::Section;
+use super::value::text;
+
 /// A secret. Its `Debug` does not show it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -21,5 +24,32 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
+    }
+}
+
+/// The secret that stands under one key, or in the file that another key names. Of the file the
+/// white space around it does not count.
+pub(super) fn secret(
+    section: &mut Section<'_>,
+    inline: &'static str,
+    file: &'static str,
+) -> Option<Secret> {
+    let given = section.secret(inline, "a text that is not empty", text);
+    let Some(path) = section.get(file, "the path of a file", text) else {
+        return given.map(Secret::new);
+    };
+    if given.is_some() {
+        section.mistake(file, format!("must not stand beside {inline}"));
+    }
+    match std::fs::read_to_string(&path) {
+        Ok(content) if !content.trim().is_empty() => Some(Secret::new(content.trim())),
+        Ok(_) => {
+            section.mistake(file, format!("{path} is empty"));
+            None
+        }
+        Err(error) => {
+            section.mistake(file, format!("{path} cannot be read: {error}"));
+            None
+        }
     }
 }

@@ -135,6 +135,69 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+fn a_schema_registry_has_addresses_and_one_way_to_show_who_asks() {
+    let set = |key: &'static str, value: &'static str| (key, value);
+    let url = set(
+        "SLUICE_SCHEMA_REGISTRY__URL",
+        "https://a:8081, http://b/apis/ccompat/v7",
+    );
+    let user = set("SLUICE_SCHEMA_REGISTRY__USERNAME", "reader");
+    let password = set("SLUICE_SCHEMA_REGISTRY__PASSWORD", "s3cret");
+    let token = set("SLUICE_SCHEMA_REGISTRY__TOKEN", "t0ken");
+    let config = parse("", &[KAFKA, url, user, password]).unwrap();
+    let registry = &config.schema_registry;
+    let urls: Vec<&str> = registry.urls.iter().map(reqwest::Url::as_str).collect();
+    assert_eq!(urls, ["https://a:8081/", "http://b/apis/ccompat/v7"]);
+    assert!(matches!(
+        &registry.credentials,
+        Some(Credentials::Basic(..))
+    ));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let config = parse("", &[KAFKA, url, token]).unwrap();
+    assert!(!format!("{config:?}").contains("t0ken"));
+    for (vars, key) in [
+        (&[KAFKA, user, password][..], "schema_registry.url"),
+        (&[KAFKA, url, user], "schema_registry.password"),
+        (&[KAFKA, url, password], "schema_registry.username"),
+        (
+            &[KAFKA, url, user, password, token],
+            "schema_registry.token",
+        ),
+    ] {
+        let told = mistakes("", vars);
+        assert!(told.starts_with(&format!("{key}: ")), "{told}");
+        assert!(
+            !told.contains("s3cret") && !told.contains("t0ken"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn addresses_and_files_of_a_schema_registry_are_checked() {
+    for wrong in [
+        "registry:8081",
+        "ftp://registry",
+        "http://",
+        "http://user:password@registry",
+        "http://registry/?a=b",
+        "http://registry/#a",
+    ] {
+        let told = mistakes(&format!("[schema_registry]\nurl = '{wrong}'"), &[KAFKA]);
+        assert!(told.starts_with("schema_registry.url: "), "{wrong}: {told}");
+        assert!(!told.contains("user:password"), "{told}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let no_pem = dir.path().join("ca.pem");
+    std::fs::write(&no_pem, "no certificate").unwrap();
+    for file in [&no_pem, &dir.path().join("none")] {
+        let file = file.display();
+        let told = mistakes(&format!("[schema_registry]\nca_file = '{file}'"), &[KAFKA]);
+        assert!(told.starts_with("schema_registry.ca_file"), "{told}");
+    }
+}
+
+#[test]
 fn checks_across_keys_name_both_values() {
     let told = mistakes("[cluster]\nlease = '6s'\n", &[KAFKA]);
     assert!(told.contains("5s") && told.contains("6s"), "{told}");

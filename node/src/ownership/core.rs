@@ -1,8 +1,9 @@
 //! What the procedures share: the registry, the sessions that run here, and the memory of them.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use prometheus::Histogram;
 use sluice_actors::{Deadline, Opening};
 use sluice_raft::{RegistryHandle, Session, SessionView};
 use sluice_types::{Clock, ConsumerId, CreationStamp};
@@ -29,6 +30,8 @@ pub(super) struct Core<H> {
     pending: Pending,
     pub(super) waiting: Waiting,
     pub(super) placed: Placed,
+    /// How long handovers take, once somebody gathers it.
+    pub(super) handovers: OnceLock<Histogram>,
     /// Counts what happens here without a change of the registry: openings, ends, releases.
     turns: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -53,6 +56,7 @@ impl<H: Host> Core<H> {
             pending: Pending::default(),
             waiting: Waiting::default(),
             placed: Placed::default(),
+            handovers: OnceLock::new(),
             turns: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             runtime: tokio::runtime::Handle::current(),

@@ -17,6 +17,7 @@ use std::time::Duration;
 use sluice_actors::Deadline;
 use sluice_raft::{Command, Outcome, SessionView};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::core::{Core, Hold};
@@ -28,8 +29,8 @@ use super::{Error, Hop};
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the group to be left. The member times out by itself afterwards.
 pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(10);
-/// How long Kafka keeps a member of which it hears nothing.
-const MEMBER_TIMES_OUT: Duration = Duration::from_secs(30);
+/// Between two looks at whether Kafka is there to miss a member.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Ends the session of a client that asks for it. Answers when it is no more for clients.
 pub(super) async fn delete<H: Host>(
@@ -253,7 +254,7 @@ async fn leave<H: Host>(core: &Core<H>, deleting: SessionView, take_over: TakeOv
         // Until then the id stays taken: whoever joins under it takes that member's place, with
         // its partitions, whatever topics it wants itself.
         tokio::select! {
-            () = tokio::time::sleep(MEMBER_TIMES_OUT) => {}
+            () = has_timed_out(core) => {}
             () = core.stopped() => {}
         }
     }
@@ -274,6 +275,21 @@ async fn leave<H: Host>(core: &Core<H>, deleting: SessionView, take_over: TakeOv
         }
     }
     drop(hold);
+}
+
+/// Waits until Kafka must have given a silent member up: twice the time that it waits for one, and
+/// only while it is there, since it waits anew when its coordinator has been away.
+async fn has_timed_out<H: Host>(core: &Core<H>) {
+    let long = 2 * core.host.member_timeout();
+    let mut waited = Duration::ZERO;
+    while waited < long {
+        let began = Instant::now();
+        let is_there = core.host.kafka_reachable().await;
+        tokio::time::sleep(LOOK_EVERY).await;
+        if is_there {
+            waited += began.elapsed();
+        }
+    }
 }
 
 /// The running session that can leave the group for this one.

@@ -16,12 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use prometheus::{Histogram, HistogramOpts, Registry};
 use sluice_actors::Deadline;
 use sluice_raft::rebalance::AskedMove;
 use sluice_raft::{Command, Handover, Move, NodeState, Outcome, SessionView};
 use sluice_types::{ConsumerId, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::core::Core;
@@ -35,6 +37,24 @@ const DEPART_WITHIN: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 64;
 /// Before what could not be handed over is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Registers how long handovers take.
+///
+/// # Errors
+/// The name is taken.
+pub(super) fn measure<H>(core: &Core<H>, registry: &Registry) -> prometheus::Result<()> {
+    let seconds = Histogram::with_opts(
+        HistogramOpts::new(
+            "sluice_cluster_handover_seconds",
+            "How long a session that this node hands over serves nobody here, until the registry has its new owner",
+        )
+        .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+    )?;
+    registry.register(Box::new(seconds.clone()))?;
+    // Asked for once only: else the name was taken.
+    let _ = core.handovers.set(seconds);
+    Ok(())
+}
 
 /// Says where sessions can go.
 #[async_trait]
@@ -187,6 +207,7 @@ async fn hand_over<H: Host>(
         // It has no handle here, or only one to leave its group with: that, others can do too.
         return relocate(core, session, to, None).await != Fate::Stays;
     };
+    let began = Instant::now();
     let handover = match running.hand_over(deadline).await {
         Ok(handed_over) => handed_over.map(|handed_over| Handover {
             points: handed_over.points,
@@ -199,6 +220,9 @@ async fn hand_over<H: Host>(
     };
     match relocate(core, session, to, handover).await {
         Fate::Moved => {
+            if let Some(seconds) = core.handovers.get() {
+                seconds.observe(began.elapsed().as_secs_f64());
+            }
             running.stay_behind(Deadline::after(DEPART_WITHIN)).await;
             true
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use sluice_actors::{
     Assignment, Deadline, Departure, Error, HandedOver, Opening, SessionHandle, Sessions, Snapshot,
@@ -19,6 +20,10 @@ pub trait Host: Clone + Send + Sync + 'static {
         topics: &[TopicName],
         deadline: Deadline,
     ) -> impl Future<Output = Result<BTreeMap<TopicName, i32>, Error>> + Send;
+    /// Whether a broker answers now.
+    fn kafka_reachable(&self) -> impl Future<Output = bool> + Send;
+    /// For how long Kafka keeps a member of which it hears nothing.
+    fn member_timeout(&self) -> Duration;
     /// Runs a session.
     fn open(&self, opening: Opening) -> Result<Self::Session, Error>;
     /// The session with this id, if it runs here.
@@ -68,6 +73,14 @@ impl Host for Sessions {
         deadline: Deadline,
     ) -> Result<BTreeMap<TopicName, i32>, Error> {
         self.describe_topics(topics, deadline).await
+    }
+
+    async fn kafka_reachable(&self) -> bool {
+        self.kafka_reachable().await
+    }
+
+    fn member_timeout(&self) -> Duration {
+        self.member_timeout()
     }
 
     fn open(&self, opening: Opening) -> Result<SessionHandle, Error> {

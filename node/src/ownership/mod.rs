@@ -120,6 +120,14 @@ impl<H: Host> Ownership<H> {
         self
     }
 
+    /// Registers the metrics of what happens here.
+    ///
+    /// # Errors
+    /// One of the names is taken.
+    pub fn register(&self, metrics: &prometheus::Registry) -> prometheus::Result<()> {
+        handover::measure(&self.core, metrics)
+    }
+
     /// Makes a session, or finds the one with this id and specification and renews it. Answers
     /// when the group has given the session its partitions, after 10 s with what it has.
     ///

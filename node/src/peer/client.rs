@@ -93,6 +93,8 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
         .tcp_nodelay(true)
         // A node is reached directly whatever the environment says of proxies.
         .no_proxy()
+        // Nodes speak no TLS to each other, and a machine may trust nobody.
+        .tls_certs_only([])
         .redirect(reqwest::redirect::Policy::none())
         .build()
 }

@@ -34,6 +34,8 @@ pub(crate) const ROOM: HeaderName = HeaderName::from_static("sluice-room");
 pub(crate) const ANSWER: HeaderName = HeaderName::from_static("sluice-answer");
 /// The code of an error, for the entry node's metrics.
 pub(crate) const CODE: HeaderName = HeaderName::from_static("sluice-code");
+/// How long the node that was asked took for its answer, in microseconds.
+pub(crate) const SERVED: HeaderName = HeaderName::from_static("sluice-served-us");
 /// The present ownership of a session that is not on the node asked.
 pub(crate) const EPOCH: HeaderName = HeaderName::from_static("sluice-epoch");
 

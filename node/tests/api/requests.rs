@@ -22,7 +22,6 @@ fn fields(body: &Value) -> Vec<&str> {
 async fn wrong_paths_and_methods_are_problems() {
     let node = Node::start(&[]).await;
     for path in [
-        "/",
         "/api",
         "/api/consumers/",
         "/api/consumers/a/b/c",

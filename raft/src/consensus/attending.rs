@@ -38,6 +38,17 @@ struct Memory {
     draining: BTreeMap<RaftId, Instant>,
     /// When the leader last said that this member takes part.
     welcomed: Option<Instant>,
+    /// Contacts whose silence has been told of while this member waits for them.
+    silent: BTreeSet<String>,
+}
+
+/// What a contact has answered.
+struct Answered {
+    contact: Contact,
+    /// Whom it takes for the leader.
+    leader: Option<(RaftId, Member)>,
+    /// Why it has not answered.
+    silence: Option<String>,
 }
 
 impl Consensus {
@@ -55,7 +66,7 @@ impl Consensus {
             if self.leading.leads() {
                 self.keep_members(&mut memory).await;
             } else if !self.is_in(&mut memory).await
-                && let Err(error) = self.come_in(peers).await
+                && let Err(error) = self.come_in(peers, &mut memory).await
             {
                 tracing::warn!(%error, "not in a cluster");
             }
@@ -83,7 +94,7 @@ impl Consensus {
         is_in
     }
 
-    async fn come_in(&self, peers: &[String]) -> Result<(), StartError> {
+    async fn come_in(&self, peers: &[String], memory: &mut Memory) -> Result<(), StartError> {
         let is_formed = self.is_formed().await?;
         let own = |address: &&String| **address == self.member.address;
         let is_first = peers.first().as_ref().is_none_or(own);
@@ -96,12 +107,16 @@ impl Consensus {
         }
         let asked = contacts.iter().map(|address| self.ask_contact(address));
         let answers = join_all(asked).await;
-        let others: Vec<Contact> = answers.iter().map(|(contact, _)| contact.clone()).collect();
+        let others = answers.iter().map(|answered| answered.contact.clone());
+        let others: Vec<Contact> = others.collect();
         match formation::next(is_first && !is_formed, &others) {
-            Step::Wait => Ok(()),
+            Step::Wait => {
+                memory.tell_silence(contacts.iter().zip(&answers));
+                Ok(())
+            }
             Step::Form(members) => self.form(members).await,
             Step::Join(_) => {
-                self.join(answers.into_iter().filter_map(|(_, leader)| leader))
+                self.join(answers.into_iter().filter_map(|answered| answered.leader))
                     .await;
                 Ok(())
             }
@@ -109,7 +124,12 @@ impl Consensus {
     }
 
     /// Who is there, and whom it takes for the leader.
-    async fn ask_contact(&self, address: &str) -> (Contact, Option<(RaftId, Member)>) {
+    async fn ask_contact(&self, address: &str) -> Answered {
+        let silent = |why| Answered {
+            contact: Contact::Silent,
+            leader: None,
+            silence: Some(why),
+        };
         let (raft_id, member, cluster, is_formed, leader) = match self.who(address).await {
             Ok(ResponseV1::Here {
                 raft_id,
@@ -118,7 +138,8 @@ impl Consensus {
                 is_formed,
                 leader,
             }) => (raft_id, member, cluster, is_formed, leader),
-            Ok(_) | Err(_) => return (Contact::Silent, None),
+            Ok(other) => return silent(format!("answered {other:?}")),
+            Err(error) => return silent(error.to_string()),
         };
         let member = Member::from(member);
         let leader = leader.map(|(id, member)| (id, member.into()));
@@ -127,7 +148,11 @@ impl Consensus {
             (false, Some(_)) => Contact::Taken,
             (false, None) => Contact::Alone { raft_id, member },
         };
-        (contact, leader)
+        Answered {
+            contact,
+            leader,
+            silence: None,
+        }
     }
 
     async fn who(&self, address: &str) -> Result<ResponseV1, Unanswered> {
@@ -267,6 +292,21 @@ impl Consensus {
         let near = replication
             .filter(|(_, matched)| matched.is_some_and(|matched| matched.index + NEARLY >= last));
         near.map(|(id, _)| *id).chain([metrics.id]).collect()
+    }
+}
+
+impl Memory {
+    /// Tells of contacts without which this member can do nothing: once, until others are silent.
+    fn tell_silence<'a>(&mut self, contacts: impl Iterator<Item = (&'a String, &'a Answered)>) {
+        let why = |(address, answered): (&String, &Answered)| {
+            let why = answered.silence.as_ref()?;
+            Some((address.clone(), format!("{address}: {why}")))
+        };
+        let (silent, reasons): (BTreeSet<String>, Vec<String>) = contacts.filter_map(why).unzip();
+        if !silent.is_empty() && silent != self.silent {
+            tracing::info!(silent = reasons.join("; "), "waiting for other nodes");
+        }
+        self.silent = silent;
     }
 }
 

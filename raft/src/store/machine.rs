@@ -159,6 +159,8 @@ impl RaftStateMachine<Types> for Machine {
             Ok(registry)
         });
         let registry = installed.await.map_err(writing)?;
+        let up_to = meta.last_log_id.map(|last| last.index);
+        tracing::info!(up_to, "took a snapshot of the leader over");
         self.take(meta, registry);
         Ok(())
     }

@@ -167,6 +167,19 @@ impl Kafka {
         .await
     }
 
+    /// Returns the names of all groups.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub async fn groups(&self) -> Result<Vec<String>, Error> {
+        self.ask("all groups", None, |consumer| {
+            let list = consumer.fetch_group_list(None, REQUEST)?;
+            let names = list.groups().iter().map(|info| info.name().to_owned());
+            Ok(names.collect())
+        })
+        .await
+    }
+
     /// Returns the members of a group; none if there is no such group.
     ///
     /// # Errors

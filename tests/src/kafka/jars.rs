@@ -1,14 +1,12 @@
-//! Apache Kafka's jars, fetched once by Maven, and the Java that runs them.
+//! Apache Kafka's jars, fetched once by Maven, and what is run of them.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::{Error, process, workspace};
+use crate::{Error, maven, process};
 
 const POM: &str = include_str!("../../pom.xml");
 
@@ -27,7 +25,7 @@ impl Jars {
         if let Some(jars) = PROVIDED.get() {
             return Ok(jars.clone());
         }
-        let java = java()?;
+        let java = maven::java()?;
         let folder = fetched()?;
         Ok(PROVIDED.get_or_init(|| Self { java, folder }).clone())
     }
@@ -69,100 +67,17 @@ impl Jars {
     }
 }
 
-fn java() -> Result<OsString, Error> {
-    let java = match env::var_os("JAVA_HOME") {
-        Some(home) if !home.is_empty() => Path::new(&home).join("bin/java").into_os_string(),
-        _ => OsString::from("java"),
-    };
-    let shown = java.to_string_lossy().into_owned();
-    let (_, output) =
-        process::output(Command::new(&java).arg("-version")).map_err(|error| Error::Java {
-            found: format!("{shown} cannot be run ({error})"),
-        })?;
-    match major_version(&output) {
-        Some(major) if major >= 17 => Ok(java),
-        Some(major) => Err(Error::Java {
-            found: format!("{shown} is Java {major}"),
-        }),
-        None => Err(Error::Java {
-            found: format!("{shown} does not tell its version"),
-        }),
-    }
-}
-
-/// Reads the answer of `java -version`: `openjdk version "17.0.15" …`, once `"1.8.0_402"`.
-fn major_version(output: &str) -> Option<u32> {
-    let (_, rest) = output.split_once("version \"")?;
-    let mut numbers = rest.split(|c: char| !c.is_ascii_digit());
-    match numbers.next()?.parse().ok()? {
-        1 => numbers.next()?.parse().ok(),
-        major => Some(major),
-    }
-}
-
 /// Returns the folder with the jars of this very `pom.xml`.
 fn fetched() -> Result<PathBuf, Error> {
-    let mut hasher = DefaultHasher::new();
-    POM.hash(&mut hasher);
-    let cache = workspace::target_dir().join("kafka");
-    let folder = cache.join(format!("{:016x}", hasher.finish()));
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    fetch(&cache, &folder)?;
-    Ok(folder)
-}
-
-fn fetch(cache: &Path, folder: &Path) -> Result<(), Error> {
-    let in_cache = || Error::io(format!("write to {}", cache.display()));
-    fs::create_dir_all(cache).map_err(in_cache())?;
-    // Test binaries may start at once: one fetches, the others wait and find the result.
-    let lock = File::create(cache.join("lock")).map_err(in_cache())?;
-    lock.lock().map_err(in_cache())?;
-    if folder.is_dir() {
-        return Ok(());
-    }
-    eprintln!("fetching Apache Kafka with Maven into {}", folder.display());
-    let scratch = cache.join("fetching");
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch).map_err(in_cache())?;
-    }
-    fs::create_dir_all(&scratch).map_err(in_cache())?;
-    let pom = scratch.join("pom.xml");
-    fs::write(&pom, POM).map_err(in_cache())?;
-    let jars = scratch.join("jars");
-    let mut maven = Command::new("mvn");
-    maven
-        .args(["-q", "-B", "-f"])
-        .arg(&pom)
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", jars.display()));
-    let (status, output) = process::output(&mut maven).map_err(|error| Error::Maven {
-        found: error.to_string(),
-    })?;
-    if !status.success() {
-        return Err(Error::Fetch { output });
-    }
-    // Only a complete folder ever bears the name that is looked for.
-    fs::rename(&jars, folder).map_err(in_cache())?;
-    fs::remove_dir_all(&scratch).map_err(in_cache())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_of_java_is_read_in_both_styles() {
-        assert_eq!(
-            major_version("openjdk version \"17.0.15\" 2025-04-15\n"),
-            Some(17)
-        );
-        assert_eq!(major_version("java version \"1.8.0_402\"\n"), Some(8));
-        assert_eq!(
-            major_version("openjdk version \"21\" 2023-09-19\n"),
-            Some(21)
-        );
-        assert_eq!(major_version("bash: java: command not found"), None);
-    }
+    maven::fetched("kafka", POM, |scratch, into| {
+        let pom = scratch.join("pom.xml");
+        fs::write(&pom, POM).map_err(Error::io(format!("write {}", pom.display())))?;
+        maven::run([
+            OsString::from("-f"),
+            pom.into_os_string(),
+            "dependency:copy-dependencies".into(),
+            "-DincludeScope=runtime".into(),
+            format!("-DoutputDirectory={}", into.display()).into(),
+        ])
+    })
 }

@@ -1,7 +1,7 @@
 //! Real Apache Kafka for tests.
 //!
 //! ```text
-//! jars.rs      Maven fetches Kafka once, Java is found
+//! jars.rs      Maven fetches Kafka once
 //! settings.rs  server.properties as text
 //! broker.rs    one JVM process: start, kill, freeze, restart
 //! builder.rs   what kind of Kafka a test wants

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sluice_tests::{Client, Cluster, Kafka, Node, Reply, unique};
+use sluice_tests::{Client, Cluster, Kafka, Node, Reply, eventually, unique};
 
-use crate::{NO_KAFKA, leader, name, of, shown, start, until};
+use crate::{DEADLINE, NO_KAFKA, leader, name, of, shown, start, until};
 
 async fn change(admin: &Client, node: &str, change: &str) -> Reply {
     let path = format!("/api/cluster/nodes/{node}/{change}");
@@ -215,4 +215,78 @@ async fn a_node_without_a_volume_shows_itself_and_cannot_drain() {
     change(&admin, "other", "drain")
         .await
         .expect_problem(404, "node_not_found");
+}
+
+/// Each side says once what is wrong, however often the other one tries.
+#[tokio::test]
+async fn a_node_of_another_cluster_or_without_the_secret_stays_outside() {
+    let cluster = start(NO_KAFKA, &[]).await;
+    let admin = cluster.node(0).admin();
+    let before = shown(&admin).await;
+    let peers: Vec<String> = (0..3).map(|n| cluster.network().address(n)).collect();
+    for (stranger, key, wrong) in [
+        ("guesses", "SLUICE_CLUSTER__SECRET", "guessed"),
+        ("lost", "SLUICE_CLUSTER__ID", "another"),
+    ] {
+        let node = Node::builder()
+            .bootstrap(NO_KAFKA)
+            .env("SLUICE_CLUSTER__NAME", stranger)
+            .env("SLUICE_CLUSTER__BIND", "127.0.0.1:0")
+            .env("SLUICE_CLUSTER__PEERS", peers.join(","))
+            .env("SLUICE_CLUSTER__DATA_DIR", "registry")
+            .env("SLUICE_CLUSTER__SECRET", "only-the-nodes-know")
+            .env(key, wrong)
+            .start()
+            .await;
+        // The second is said when it has tried several times: it gives up to register after 3 s.
+        for said in ["waiting for other nodes", "not registered yet"] {
+            eventually(DEADLINE, said, async || node.log_contains(said)).await;
+        }
+        let ready = node.client().call(Method::GET, "/readyz", ()).await;
+        ready.expect_problem(503, "no_quorum");
+        let told = node.log().matches("refuses this node").count();
+        assert_eq!(told, 3, "of each contact once: {}", node.log());
+        let refused = format!("\"sender\":\"{stranger}\"");
+        assert_eq!(cluster.lines_with(&refused).len(), 3, "by each once");
+        assert_eq!(shown(&admin).await["nodes"].as_array().unwrap().len(), 3);
+    }
+    assert_eq!(shown(&admin).await["term"], before["term"]);
+}
+
+/// What the registry has applied tells how much is written to it.
+#[tokio::test]
+async fn polls_and_commits_write_nothing_to_the_registry() {
+    let kafka = Kafka::shared().await;
+    let topic = unique("orders");
+    kafka.create_topic(&topic, 1).await.unwrap();
+    kafka.fill(&topic, 60, 0).await.unwrap();
+    let cluster = start(kafka.bootstrap(), &[]).await;
+    let body = json!({"group_id": unique("group"), "topics": [topic],
+                      "auto_offset_reset": "earliest"});
+    let session = cluster.client(0).subscribe(body).await.expect(200);
+    let id = session.text_at("consumer_id");
+    let applied = async || {
+        let seen = shown(&cluster.node(0).admin()).await;
+        let nodes = seen["nodes"].as_array().unwrap().clone();
+        let applied = nodes.iter().filter_map(|node| node["applied"].as_u64());
+        applied.max().unwrap()
+    };
+    let before = applied().await;
+    for number in 0..30 {
+        let client = cluster.client(number % 3);
+        let poll = json!({"max_records": 2, "timeout_ms": 10_000});
+        assert!(
+            !client
+                .consume(id, poll)
+                .await
+                .expect(200)
+                .records()
+                .is_empty()
+        );
+        client.commit(id, ()).await.expect(200);
+    }
+    let written = applied().await - before;
+    // A node that joins, or partitions that are seen, may still be written down meanwhile.
+    assert!(written < 6, "{written} entries for 30 polls and 30 commits");
+    cluster.client(0).delete(id).await.expect(204);
 }

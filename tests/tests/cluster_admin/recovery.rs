@@ -1,17 +1,12 @@
 //! `sluice recover`, after a majority was lost for good.
 
 use std::fs;
-use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::json;
 use sluice_tests::{Cluster, Kafka, Node, eventually, unique};
 
 use crate::{DEADLINE, NO_KAFKA, name, of, shown, start, until};
-
-fn volume(node: &Node) -> PathBuf {
-    node.folder().join("registry")
-}
 
 /// Runs it on the volume of a node, and returns its exit status and what it has printed.
 async fn recover(cluster: &Cluster, number: usize, confirmed: bool) -> (Option<i32>, String) {
@@ -24,7 +19,7 @@ async fn recover(cluster: &Cluster, number: usize, confirmed: bool) -> (Option<i
         )
         .subcommand("recover")
         .arg("--data-dir")
-        .arg(volume(cluster.node(number)));
+        .arg(cluster.volume(number));
     let command = match confirmed {
         true => command.arg("--i-have-lost-a-majority"),
         false => command,
@@ -69,8 +64,8 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
     assert!(printed.contains("another process uses"), "{printed}");
     cluster.kill(left).await;
     let of_before = cluster.node(0).folder().join("registry-of-before");
-    fs::rename(volume(cluster.node(0)), &of_before).unwrap();
-    fs::remove_dir_all(volume(cluster.node(1))).unwrap();
+    fs::rename(cluster.volume(0), &of_before).unwrap();
+    fs::remove_dir_all(cluster.volume(1)).unwrap();
 
     let (code, printed) = recover(&cluster, left, false).await;
     assert_eq!(code, Some(64), "{printed}");
@@ -95,7 +90,7 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
     reads_on_at(&cluster, left, &ids, 10).await;
 
     // A former member that comes back after all is none.
-    fs::rename(&of_before, volume(cluster.node(0))).unwrap();
+    fs::rename(&of_before, cluster.volume(0)).unwrap();
     cluster.revive(0).await;
     eventually(DEADLINE, "it is refused", async || {
         cluster.node(left).log_contains("stranger refused")
@@ -108,7 +103,7 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
     let alive = |number: usize| of(&seen, number)["state"] == "alive";
     assert_eq!([0, 1, 2].map(alive), [false, false, true], "{seen}");
     cluster.kill(0).await;
-    fs::remove_dir_all(volume(cluster.node(0))).unwrap();
+    fs::remove_dir_all(cluster.volume(0)).unwrap();
 
     for number in lost {
         cluster.revive(number).await;
@@ -128,6 +123,8 @@ async fn one_node_goes_on_with_the_sessions_and_others_join_it_with_empty_volume
         )
         .await;
         assert_eq!(joined["id"], after["id"]);
+        let log = cluster.node(number).log();
+        assert!(log.contains("took a snapshot of the leader over"), "{log}");
         reads_on_at(&cluster, number, &ids, 15 + 5 * number).await;
     }
 }

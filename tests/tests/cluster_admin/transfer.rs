@@ -1,16 +1,12 @@
 //! `sluice registry export` and `import`: a cluster is rebuilt elsewhere, with its sessions.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use sluice_tests::{Cluster, Kafka, Node, eventually, unique};
 
 use crate::{DEADLINE, NO_KAFKA, name, of, shown, start, until};
-
-fn volume(cluster: &Cluster, number: usize) -> PathBuf {
-    cluster.node(number).folder().join("registry")
-}
 
 /// Runs `sluice registry export` on a volume, and returns its exit status and what it has said.
 async fn export(data_dir: &Path, to: Option<&Path>) -> (Option<i32>, String) {
@@ -91,7 +87,7 @@ async fn sessions_go_on_in_a_cluster_that_is_rebuilt_with_new_volumes() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sessions.jsonl");
-    let (code, printed) = export(&volume(&cluster, 2), Some(&file)).await;
+    let (code, printed) = export(&cluster.volume(2), Some(&file)).await;
     assert_eq!(code, Some(74), "{printed}");
     assert!(printed.contains("end the node first"), "{printed}");
     assert!(!file.exists());
@@ -103,10 +99,10 @@ async fn sessions_go_on_in_a_cluster_that_is_rebuilt_with_new_volumes() {
     for number in 0..3 {
         cluster.kill(number).await;
     }
-    let (code, printed) = export(&volume(&cluster, 2), Some(&file)).await;
+    let (code, printed) = export(&cluster.volume(2), Some(&file)).await;
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("sessions exported: 3"), "{printed}");
-    let (code, again) = export(&volume(&cluster, 2), None).await;
+    let (code, again) = export(&cluster.volume(2), None).await;
     assert_eq!(code, Some(0), "{again}");
     let text = fs::read_to_string(&file).unwrap();
     let sessions = |text: &str| -> Vec<String> {
@@ -115,18 +111,18 @@ async fn sessions_go_on_in_a_cluster_that_is_rebuilt_with_new_volumes() {
     };
     assert_eq!(sessions(&text).len(), 3);
     assert_eq!(sessions(&again), sessions(&text), "reading changes nothing");
-    let (code, printed) = export(&volume(&cluster, 2), Some(&file)).await;
+    let (code, printed) = export(&cluster.volume(2), Some(&file)).await;
     assert_eq!(code, Some(74), "a file is not written over: {printed}");
 
     // A node that is not the first of the contacts begins anew.
     let (new, address) = (1, cluster.network().address(1));
-    let (code, printed) = import(&volume(&cluster, new), &file, new, &address).await;
+    let (code, printed) = import(&cluster.volume(new), &file, new, &address).await;
     assert_eq!(code, Some(74), "{printed}");
     assert!(printed.contains("is not empty"), "{printed}");
     for number in 0..3 {
-        fs::remove_dir_all(volume(&cluster, number)).unwrap();
+        fs::remove_dir_all(cluster.volume(number)).unwrap();
     }
-    let (code, printed) = import(&volume(&cluster, new), &file, new, &address).await;
+    let (code, printed) = import(&cluster.volume(new), &file, new, &address).await;
     assert_eq!(code, Some(0), "{printed}");
     cluster.restart(new).await;
     let after = shown(&cluster.node(new).admin()).await;

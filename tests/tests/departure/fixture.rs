@@ -190,6 +190,7 @@ impl Fixture {
             arbiters: 1,
             close_timeout: Duration::from_secs(5),
             max_metric_groups: 10,
+            schema_registry: None,
             embedded_broker: false,
         };
         let (registry, metrics) = (self.registry.clone(), prometheus::Registry::new());
@@ -286,6 +287,7 @@ pub(crate) fn poll_of(most: u32, wait: Duration, after: Option<&str>) -> Poll {
         max_bytes: (1 << 20).try_into().unwrap(),
         headers: HeadersFormat::Object,
         after: after.map(str::to_owned),
+        shared: None,
     }
 }
 

@@ -25,7 +25,13 @@ async fn get(client: &Client, path: &str, header: &str, value: &str) -> Answer {
 #[tokio::test]
 async fn a_path_refuses_other_methods_and_lists_its_own() {
     let node = node().await;
-    let client_paths: [(&str, &[&str]); 11] = [
+    let client_paths: [(&str, &[&str]); 17] = [
+        ("/", &["GET", "HEAD"]),
+        ("/health", &["GET", "HEAD"]),
+        ("/topics", &["GET", "HEAD"]),
+        ("/messages/nowhere", &["GET", "HEAD"]),
+        ("/consume", &["POST"]),
+        ("/produce", &["POST"]),
         ("/api/topics/nowhere/produce", &["POST"]),
         ("/api/produce/status/nothing", &["GET", "HEAD"]),
         (SUBSCRIBE, &["POST"]),
@@ -69,7 +75,6 @@ async fn a_path_refuses_other_methods_and_lists_its_own() {
 async fn a_path_that_is_not_there_is_told_on_each_port() {
     let node = node().await;
     for path in [
-        "/",
         "/api",
         "/api/consumers",
         "/api/consumers/",
@@ -228,7 +233,7 @@ async fn a_timeout_header_lowers_the_deadline_of_a_poll_and_never_raises_it() {
     assert_eq!(lowered.expect(200).records().len(), 0);
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(took > Duration::from_millis(400), "{took:?}");
-    for more in ["999999", "18446744073709551615"] {
+    for more in ["999999", "18446744073709551615", "99999999999999999999"] {
         let (not_raised, took) = poll(more, 300).await;
         assert_eq!(not_raised.expect(200).records().len(), 0);
         assert!(took < Duration::from_secs(10), "{took:?}");
@@ -246,7 +251,7 @@ async fn a_timeout_header_lowers_the_deadline_of_a_poll_and_never_raises_it() {
 #[tokio::test]
 async fn a_timeout_header_that_is_no_time_is_a_fault() {
     let client = client().await;
-    for odd in ["0", "-1", "1.5", "1e3", "soon", "", "99999999999999999999"] {
+    for odd in ["0", "-1", "1.5", "1e3", "soon", ""] {
         for (method, path) in [
             (Method::GET, "/livez"),
             (Method::POST, "/api/consumers/nobody/consume"),

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 8;
 const TIMES: u32 = 300;
 
 /// Names that a body, a query or a header of the API can have.
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 34] = [
     "group_id",
     "topics",
     "auto_offset_reset",
@@ -35,6 +35,9 @@ const FIELDS: [&str; 31] = [
     "client_id",
     "consumer_id",
     "timeout_ms",
+    "timeout",
+    "message",
+    "max_messages",
     "max_records",
     "max_bytes_total",
     "headers_format",
@@ -130,6 +133,8 @@ fn nearly_right() -> impl Strategy<Value = Value> {
         json!({"topic": TOPIC, "partition": 0, "offset": 2}),
         json!({"topic": TOPIC, "timestamp": 1}),
         json!({"topics": {TOPIC: [0]}}),
+        json!({"topic": TOPIC, "group_id": "fuzz", "max_messages": 2, "timeout": 0.01}),
+        json!({"topic": TOPIC, "message": {"n": 1}, "key": "k"}),
         json!({"records": [{"key": "k", "value": {"n": 1}, "headers": {"a": "b"}}]}),
         json!({"records": [{"value": null, "partition": 7}, {"key": 1, "timestamp": 5}]}),
         json!({}),
@@ -202,6 +207,13 @@ fn path() -> impl Strategy<Value = String> {
         "/api/topics/<topic>/produce?value.format=string&compression=zstd",
         "/api/topics/<topic>/produce?async=true&key.format=binary",
         "/api/topics/nowhere/produce",
+        "/consume",
+        "/produce",
+        "/messages/<topic>",
+        "/messages/<topic>?limit=3",
+        "/topics",
+        "/health",
+        "/",
         "/api/produce/status/req_0",
     ]);
     prop_oneof![

@@ -23,11 +23,12 @@ enum Fault {
     Isolate,
     Mute,
     Deafen,
+    NoAnswers,
     Refuse,
     Slow,
 }
 
-const FAULTS: [Fault; 9] = [
+const FAULTS: [Fault; 10] = [
     Fault::Kill,
     Fault::KillForLong,
     Fault::Freeze,
@@ -35,6 +36,7 @@ const FAULTS: [Fault; 9] = [
     Fault::Isolate,
     Fault::Mute,
     Fault::Deafen,
+    Fault::NoAnswers,
     Fault::Refuse,
     Fault::Slow,
 ];
@@ -82,6 +84,10 @@ async fn befall(fault: Fault, node: usize, cluster: &Cluster, traffic: &Traffic)
         Fault::Deafen => {
             network.deafen(node);
             meanwhile(traffic, SHORT).await;
+        }
+        Fault::NoAnswers => {
+            network.cut_answers(node, (node + 1) % 3);
+            meanwhile(traffic, LONG).await;
         }
         Fault::Refuse => {
             network.refuse(node).await;

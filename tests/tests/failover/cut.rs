@@ -83,6 +83,30 @@ async fn an_owner_that_hears_nobody_loses_nothing() {
     traffic.finish(&cluster, kafka, &cut_off()).await;
 }
 
+/// What the owner and the leader ask each other arrives, and the answers do not.
+#[tokio::test]
+async fn nothing_is_lost_while_two_nodes_get_no_answers_of_each_other() {
+    let kafka = Kafka::shared().await;
+    let cluster = three(kafka).await;
+    let mut dice = Dice::cast();
+    let traffic = Traffic::builder(&cluster, kafka);
+    let traffic = traffic.members(3, 3).partitions(6).start(&mut dice).await;
+    traffic.flows().await;
+    let leader = cluster.leader().await;
+    let owner = owner_that_follows(&cluster, &traffic, &mut dice).await;
+    for (from, to) in [(owner, leader), (leader, owner)] {
+        cluster.network().cut_answers(from, to);
+        traffic.polls(3).await;
+        traffic.flows().await;
+    }
+    cluster.network().heal();
+    traffic.polls(3).await;
+    traffic.flows().await;
+    // The last word of a node whose question has had no answer until the end of the request.
+    let verdict = cut_off().or(504, "kafka_timeout");
+    traffic.finish(&cluster, kafka, &verdict).await;
+}
+
 /// As a closed listener or a firewall: refusal is taken for the end of the process, although that
 /// goes on.
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use sluice_tests::kafka::Record;
 use sluice_tests::{Client, Cluster, Dice, Kafka, Traffic, Verdict, eventually, places, unique};
 
-use crate::DEADLINE;
+use crate::{DEADLINE, tell};
 
 /// A node goes on sending requests on for this long: clients here need no time to learn of it.
 const LINGER: &str = "2s";
@@ -32,6 +32,32 @@ async fn nodes_that_drain_in_turn_cost_no_request_and_no_record_and_repeat_none(
         assert_eq!(cluster.ended(node, DEADLINE).await, Some(0));
         traffic.polls(2).await;
         cluster.restart(node).await;
+        traffic.flows().await;
+    }
+    assert!(cluster.all_troubles().is_empty(), "nothing is excused");
+    traffic.finish(&cluster, kafka, &Verdict::unnoticed()).await;
+}
+
+/// An operator empties a node and lets it take sessions again; the process goes on.
+#[tokio::test]
+async fn a_node_that_is_told_to_drain_gives_all_it_has_and_nobody_notices() {
+    let kafka = Kafka::shared().await;
+    let cluster = cluster_of(3, kafka).await;
+    let mut dice = Dice::cast();
+    let traffic = Traffic::builder(&cluster, kafka);
+    let traffic = traffic.members(3, 3).partitions(6).start(&mut dice).await;
+    traffic.flows().await;
+    let leader = cluster.leader().await;
+    for drained in [(leader + 1) % 3, leader] {
+        tell(&cluster, drained, "drain").await;
+        eventually(DEADLINE, "it has no session", async || {
+            let owned = traffic.owned_by(&cluster, drained).await;
+            owned.is_empty().then_some(()).ok_or(owned)
+        })
+        .await;
+        traffic.polls(3).await;
+        traffic.flows().await;
+        tell(&cluster, drained, "undrain").await;
         traffic.flows().await;
     }
     assert!(cluster.all_troubles().is_empty(), "nothing is excused");

@@ -1,5 +1,7 @@
 //! Processes end at once, as with SIGKILL.
 
+use std::time::Duration;
+
 use sluice_tests::{Cluster, Dice, Kafka, Traffic, Verdict};
 
 use crate::{owner_that_follows, three};
@@ -77,6 +79,8 @@ async fn sessions_of_a_killed_leader_go_on_at_others() {
     let traffic = traffic.members(3, 3).partitions(6).start(&mut dice).await;
     traffic.flows().await;
     let leader = cluster.leader().await;
+    let owned = traffic.owned_by(&cluster, leader).await;
+    assert!(!owned.is_empty(), "owner and leader in one");
     lose(&cluster, &traffic, leader).await;
     let verdict = Verdict::owners_lost();
     traffic.finish(&cluster, kafka, &verdict).await;
@@ -100,6 +104,48 @@ async fn a_node_that_starts_again_at_once_gets_its_sessions_back() {
     traffic.finish(&cluster, kafka, &verdict).await;
 }
 
+/// Their new owner is killed before they have been read there, as soon as their former one is back.
+#[tokio::test]
+async fn sessions_that_lose_two_owners_in_a_row_go_on() {
+    let kafka = Kafka::shared().await;
+    let cluster = three(kafka).await;
+    let mut dice = Dice::cast();
+    let traffic = Traffic::builder(&cluster, kafka).start(&mut dice).await;
+    traffic.flows().await;
+    for _ in 0..2 {
+        let first = *dice.one_of(&traffic.owners(&cluster).await);
+        let owned = traffic.owned_by(&cluster, first).await;
+        let one = dice.one_of(&owned).clone();
+        cluster.kill(first).await;
+        let second = cluster.moved(&one, first).await;
+        cluster.restart(first).await;
+        cluster.kill(second).await;
+        cluster.moved(&one, second).await;
+        cluster.restart(second).await;
+        traffic.polls(2).await;
+    }
+    traffic.flows().await;
+    let verdict = Verdict::owners_lost();
+    traffic.finish(&cluster, kafka, &verdict).await;
+}
+
+/// As in production, where a group waits for members before its first assignment.
+#[tokio::test]
+async fn sessions_go_on_where_groups_wait_for_members() {
+    let kafka = Kafka::builder().initial_rebalance_delay(Duration::from_secs(3));
+    let kafka = kafka.start().await;
+    let cluster = three(&kafka).await;
+    let mut dice = Dice::cast();
+    let traffic = Traffic::builder(&cluster, &kafka).start(&mut dice).await;
+    traffic.flows().await;
+    let owner = owner_that_follows(&cluster, &traffic, &mut dice).await;
+    lose(&cluster, &traffic, owner).await;
+    let leader = cluster.leader().await;
+    lose(&cluster, &traffic, leader).await;
+    let verdict = Verdict::owners_lost();
+    traffic.finish(&cluster, &kafka, &verdict).await;
+}
+
 /// Each kill catches answers between owner, entry node and client.
 #[tokio::test]
 async fn answers_on_their_way_over_killed_nodes_are_not_lost() {
@@ -110,7 +156,7 @@ async fn answers_on_their_way_over_killed_nodes_are_not_lost() {
     let traffic = Traffic::builder(&cluster, kafka)
         .members(6, 0)
         .partitions(6);
-    let every = std::time::Duration::from_millis(3);
+    let every = Duration::from_millis(3);
     let traffic = traffic.every(every).start(&mut dice).await;
     traffic.flows().await;
     for _ in 0..4 {

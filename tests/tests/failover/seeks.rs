@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_tests::kafka::Record;
+use sluice_tests::reader::assigned;
 use sluice_tests::{Cluster, Kafka, eventually, offsets_of, places, unique};
 
 use crate::{DEADLINE, three};
@@ -105,50 +106,47 @@ async fn a_seek_outlives_the_owner_that_did_it() {
     }
 }
 
-/// Another member has committed since: the seek of before stands no more.
+/// The partition has been another member's, who has committed: the seek of before stands no more.
 #[tokio::test]
 async fn a_seek_does_not_outlive_the_commit_of_another_member() {
     let kafka = Kafka::shared().await;
     let cluster = three(kafka).await;
-    let session = Sought::subscribe(&cluster, kafka, 1, json!({})).await;
+    // By names: whose id comes first has the one partition.
+    let range = json!({"assignment_strategy": "range"});
+    let session = Sought::subscribe(&cluster, kafka, 1, range).await;
     session.read(30).await;
     session.commit().await;
     session.seek(80).await;
+    let earlier = unique("a");
+    assert!(earlier < session.id);
     let other = json!({"group_id": session.group, "topics": [session.topic],
-                       "consumer_id": unique("other")});
-    let other = cluster.client(1).subscribe(other).await.expect(200);
-    let other = other.text_at("consumer_id");
-    // The partition goes to the other one when this one leaves it.
-    let assigned = |answer: &sluice_tests::Answer, topic: &str| {
-        sluice_tests::reader::assigned(answer, topic).len()
-    };
-    session.delete().await;
-    eventually(DEADLINE, "the other member has the partition", async || {
-        let assignment = cluster.client(1).assignment(other).await.expect(200);
-        assigned(&assignment, &session.topic) == 1
-    })
-    .await;
+                       "consumer_id": earlier, "assignment_strategy": "range"});
+    cluster.client(1).subscribe(other).await.expect(200);
+    holds(&session, &earlier).await;
     let body = json!({"max_records": 10, "timeout_ms": 20_000});
-    let came = cluster.client(1).consume(other, body).await.expect(200);
+    let came = cluster.client(1).consume(&earlier, body).await.expect(200);
     assert_eq!(
         places(came.records())[0],
         (0, 30),
         "a seek leads its own session only"
     );
-    cluster.client(1).commit(other, ()).await.expect(200);
-    // The first one is back, and gets the partition when the other one leaves.
-    let again = json!({"group_id": session.group, "topics": [session.topic],
-                       "consumer_id": session.id, "auto_offset_reset": "earliest"});
-    cluster.client(2).subscribe(again).await.expect(200);
-    cluster.client(1).delete(other).await.expect(204);
-    eventually(DEADLINE, "the first member has the partition", async || {
-        let assignment = cluster.client(1).assignment(&session.id).await.expect(200);
-        assigned(&assignment, &session.topic) == 1
-    })
-    .await;
+    cluster.client(1).commit(&earlier, ()).await.expect(200);
+    cluster.client(1).delete(&earlier).await.expect(204);
+    holds(&session, &session.id).await;
     session.lose_owner().await;
     assert_eq!(session.read(5).await[0], (0, 40));
     session.delete().await;
+}
+
+/// Waits until a session has the only partition.
+async fn holds(session: &Sought<'_>, id: &str) {
+    let client = session.cluster.client(1);
+    let reason = format!("{id} has the partition");
+    eventually(DEADLINE, &reason, async || {
+        let assignment = client.assignment(id).await.expect(200);
+        assigned(&assignment, &session.topic).len() == 1
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -160,6 +160,46 @@ async fn members_of_a_group_share_its_partitions_and_inherit_them() {
 }
 
 #[tokio::test]
+async fn the_one_call_api_works() {
+    let client = node().await.client();
+    for path in ["/", "/health"] {
+        client.call(Method::GET, path, ()).await.expect(200);
+    }
+    let topics = client.call(Method::GET, "/topics", ()).await.expect(200);
+    let named = |topic: &Value| topic["topic"].as_str().map(str::to_owned);
+    let names: Vec<_> = topics
+        .json
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(named)
+        .collect();
+    assert_eq!(names, ["events", "orders"]);
+    let message = unique("message");
+    let body = json!({"topic": "events", "message": message, "key": "k"});
+    let written = client
+        .call(Method::POST, "/produce", body)
+        .await
+        .expect(200);
+    let newest = client.call(Method::GET, "/messages/events?limit=1000", ());
+    let newest = newest.await.expect(200);
+    let is_it = |found: &&Value| found["value"] == *message;
+    let found = newest.json.as_array().unwrap().iter().find(is_it).unwrap();
+    assert_eq!(found["offset"], written["offset"]);
+    let mut seen = Vec::new();
+    eventually(DEADLINE, "it is read", async || {
+        let body = json!({"topic": "events", "max_messages": 1000, "timeout": 5});
+        let read = client
+            .call(Method::POST, "/consume", body)
+            .await
+            .expect(200);
+        seen.extend(read["messages"].as_array().unwrap().clone());
+        seen.iter().any(|found| found["value"] == *message)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_silent_session_expires() {
     let client = node().await.client();
     let mut silent = body(&unique("g"));

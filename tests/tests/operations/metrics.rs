@@ -117,6 +117,7 @@ async fn what_sessions_do_is_counted() {
     .await;
     for (name, expected) in [
         ("sluice_sessions", 1.0),
+        ("sluice_sessions_joining", 0.0),
         ("sluice_session_polls_total{outcome=\"records\"}", 1.0),
         ("sluice_session_polls_total{outcome=\"empty\"}", 1.0),
         ("sluice_session_poll_wait_seconds_count", 2.0),
@@ -190,7 +191,7 @@ async fn errors_are_counted_by_code_and_never_by_path() {
 }
 
 /// What a node of a cluster tells of that, besides what every node tells.
-const OF_A_CLUSTER: [&str; 17] = [
+const OF_A_CLUSTER: [&str; 18] = [
     "sluice_raft_term",
     "sluice_raft_is_leader",
     "sluice_raft_has_leader",
@@ -206,6 +207,7 @@ const OF_A_CLUSTER: [&str; 17] = [
     "sluice_cluster_lease_remaining_seconds",
     "sluice_cluster_deaths_total",
     "sluice_cluster_failover_seconds",
+    "sluice_cluster_handover_seconds",
     "sluice_cluster_sessions_moved_total",
     "sluice_registry_sessions",
 ];
@@ -253,6 +255,69 @@ async fn every_node_tells_how_its_cluster_is() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn what_other_nodes_serve_and_take_over_is_counted() {
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::builder(kafka.bootstrap()).start().await;
+    let (topic, group) = (topic(1).await, unique("g"));
+    let id = subscribe(&cluster.client(0), &group, &topic).await;
+    let owner = cluster.owner(&id).await.expect("it has one");
+    let entry = (owner + 1) % 3;
+    let answered = "sluice_forward_hops_total{outcome=\"answered\"}";
+    let before = metrics(cluster.node(entry)).await.value(answered);
+    for _ in 0..3 {
+        cluster.client(entry).position(&id).await.expect(200);
+    }
+    let seen = metrics(cluster.node(entry)).await;
+    assert_eq!(seen.value(answered), before + 3.0);
+    let added = "sluice_forward_added_seconds";
+    assert_eq!(seen.value(&format!("{added}_count")), before + 3.0);
+    assert!(seen.value(&format!("{added}_sum")) > 0.0);
+
+    let handovers = "sluice_cluster_handover_seconds";
+    let of_owner = metrics(cluster.node(owner)).await;
+    assert_eq!(of_owner.value(&format!("{handovers}_count")), 0.0);
+    let drain = format!("/api/cluster/nodes/sluice-{owner}/drain");
+    let admin = cluster.node(owner).admin();
+    admin.call(Method::POST, &drain, ()).await.expect(204);
+    cluster.moved(&id, owner).await;
+    eventually(DEADLINE, "the handover is told", async || {
+        let seen = metrics(cluster.node(owner)).await;
+        let count = seen.value(&format!("{handovers}_count"));
+        let seconds = seen.value(&format!("{handovers}_sum"));
+        (count == 1.0 && seconds > 0.0).then_some(()).ok_or(seen)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_much_smaller_compression_makes_batches_is_told() {
+    let kafka = Kafka::shared().await;
+    let node = Node::builder().kafka(kafka).start().await;
+    let topic = topic(0).await;
+    let value = "sluice ".repeat(1_000);
+    let records: Vec<_> = (0..50).map(|_| json!({"value": value})).collect();
+    let query = [("compression", "zstd")];
+    let body = json!({"records": records});
+    node.client()
+        .produce(&topic, &query, body)
+        .await
+        .expect(200);
+    eventually(DEADLINE, "librdkafka has said what it sent", async || {
+        let seen = metrics(&node).await;
+        let of = |name: &str| {
+            seen.value(&format!(
+                "sluice_producer_{name}_bytes_total{{compression=\"zstd\"}}"
+            ))
+        };
+        let (plain, sent) = (of("plain"), of("sent"));
+        // A text has its quotes.
+        let is_so = plain == 50.0 * 7_002.0 && sent > 0.0 && sent < plain / 10.0;
+        is_so.then_some(()).ok_or((plain, sent))
+    })
+    .await;
 }
 
 #[tokio::test]

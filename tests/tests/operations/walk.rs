@@ -7,12 +7,15 @@ use sluice_tests::{Answer, Client};
 use crate::dev;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-const HEADING: &str = "### A walk through the API";
+const WALK: &str = "### A walk through the API";
+const ONE_CALL: &str = "### Without a session";
 
 /// Returns the commands of the shell blocks under a heading, one a line.
 fn commands(page: &str, heading: &str) -> Vec<String> {
     let (_, section) = page.split_once(heading).expect("the heading is there");
-    let section = section.split("\n## ").next().unwrap_or_default();
+    let ends = ["\n## ", "\n### "].map(|heading| section.find(heading));
+    let end = ends.into_iter().flatten().min().unwrap_or(section.len());
+    let section = &section[..end];
     let blocks = section.split("```sh\n").skip(1);
     let lines = blocks.map(|block| block.split("```").next().unwrap_or_default());
     let joined = lines.collect::<String>().replace("\\\n", " ");
@@ -69,10 +72,10 @@ async fn curl(client: &Client, command: &str) -> Answer {
     client.send(request).await.answer()
 }
 
-#[tokio::test]
-async fn the_walk_of_the_readme_works_as_it_is_printed() {
+/// Runs the commands under a heading of the README at a node of their own.
+async fn walk(heading: &str) -> (Vec<String>, Vec<Answer>) {
     let page = std::fs::read_to_string(README).unwrap();
-    let commands = commands(&page, HEADING);
+    let commands = commands(&page, heading);
     let node = dev::start().await;
     let client = node.client();
     let mut answers = Vec::new();
@@ -85,6 +88,29 @@ async fn the_walk_of_the_readme_works_as_it_is_printed() {
         );
         answers.push(answer);
     }
+    (commands, answers)
+}
+
+#[tokio::test]
+async fn what_the_readme_does_without_a_session_works_as_it_is_printed() {
+    let (commands, answers) = walk(ONE_CALL).await;
+    let [topics, written, read, newest, health] = &answers[..] else {
+        panic!("there are other steps than this test knows: {commands:#?}");
+    };
+    assert_eq!(topics.json[1]["topic"], "orders");
+    assert_eq!(written["success"], true);
+    assert!(written["offset"].is_i64());
+    assert_eq!(read["count"], 5);
+    let newest = newest.json.as_array().expect("a bare array");
+    assert_eq!(newest.len(), 5);
+    let times = newest.iter().map(|message| message["timestamp"].as_str());
+    assert!(times.is_sorted(), "oldest first");
+    assert_eq!(health["status"], "healthy");
+}
+
+#[tokio::test]
+async fn the_walk_of_the_readme_works_as_it_is_printed() {
+    let (commands, answers) = walk(WALK).await;
     let [
         subscribed,
         read,
@@ -134,7 +160,7 @@ async fn the_walk_of_the_readme_works_as_it_is_printed() {
 #[test]
 fn a_command_is_read_as_a_shell_does() {
     let page =
-        "### Walk\n```sh\ncurl -d '{\"a\": 1}' \\\n  x\n```\ntext\n```sh\ncurl y\n```\n## Next\n";
+        "### Walk\n```sh\ncurl -d '{\"a\": 1}' \\\n  x\n```\ntext\n```sh\ncurl y\n```\n### Next\n";
     let found = commands(page, "### Walk");
     assert_eq!(found.len(), 2, "{found:?}");
     assert_eq!(words(&found[0]), ["curl", "-d", "{\"a\": 1}", "x"]);

@@ -230,6 +230,18 @@ impl State {
         self.answers
     }
 
+    /// Gives the answer up that is being made: its records come with the next one. Returned are
+    /// the offsets to go back to. There must be none on its way.
+    pub(crate) fn give_up(&mut self) -> Offsets {
+        debug_assert!(self.on_its_way.is_none(), "what it brings is in an answer");
+        let begun = self.slots.iter().filter(|slot| slot.next != slot.position);
+        let ends = begun.map(|slot| (slot.at.clone(), slot.next)).collect();
+        self.take_back(OnItsWay {
+            number: self.answers,
+            ends,
+        })
+    }
+
     /// Whether the fate of an answer is still open.
     pub(crate) fn awaits_fate(&self) -> bool {
         self.on_its_way.is_some()

@@ -17,6 +17,10 @@ enum Step {
     Fetch(usize),
     /// The client polls, and is answered with at most so many of the fetched records.
     Poll { most: usize, network: Network },
+    /// An answer that many share gathers at most so many of the fetched records, and is not sent.
+    Gather { most: usize },
+    /// It is given up.
+    GiveUp,
     /// A fate that was still open is told.
     TellFate,
     /// The client seeks.
@@ -39,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..PARTITIONS).prop_map(Step::Fetch),
         4 => (1usize..4, network).prop_map(|(most, network)| Step::Poll { most, network }),
+        2 => (1usize..4).prop_map(|most| Step::Gather { most }),
+        1 => Just(Step::GiveUp),
         2 => Just(Step::TellFate),
         1 => (0..PARTITIONS, 0i64..20).prop_map(|(partition, to)| Step::Seek { partition, to }),
         1 => (0..PARTITIONS, 0i64..20)
@@ -52,6 +58,8 @@ struct Model {
     /// What the handle gives next.
     handle: [i64; PARTITIONS],
     held: VecDeque<(usize, i64)>,
+    /// What stands in the answer that is being made.
+    gathered: Vec<(usize, i64)>,
     /// What the client expects next.
     expected: [i64; PARTITIONS],
     cursor: Option<Cursor>,
@@ -85,6 +93,7 @@ impl Model {
             state,
             handle: [0; PARTITIONS],
             held: VecDeque::new(),
+            gathered: Vec::new(),
             expected: [0; PARTITIONS],
             cursor: None,
             open_fate: None,
@@ -115,8 +124,16 @@ impl Model {
                 self.held.push_back((partition, record));
             }
             Step::Poll { most, network } => self.poll(most, network)?,
+            // Who goes by cursors shares with nobody.
+            Step::Gather { .. } if self.sends_cursor => {}
+            Step::Gather { most } => {
+                self.tell_fate();
+                self.take(most);
+            }
+            Step::GiveUp => self.give_up(),
             Step::TellFate => self.tell_fate(),
             Step::Seek { partition, to } => {
+                self.give_up();
                 let target = [(at(partition), offset(to))].into_iter().collect();
                 let seq = self.state.seek_seq().next();
                 self.state.sought(&target, seq);
@@ -127,6 +144,7 @@ impl Model {
                 partition,
                 committed,
             } => {
+                self.give_up();
                 self.generation += 1;
                 let taken = [at(partition)].into_iter().collect();
                 self.state.revoke(&taken, self.generation);
@@ -137,6 +155,27 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Takes held records into the answer that is being made.
+    fn take(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((partition, record)) = self.held.pop_front() else {
+                return;
+            };
+            let number = i32::try_from(partition).unwrap();
+            let slot = self.state.locate("t", number).unwrap();
+            self.state.take(slot, offset(record));
+            self.gathered.push((partition, record));
+        }
+    }
+
+    /// Gives the answer up that is being made, if there is one.
+    fn give_up(&mut self) {
+        if !std::mem::take(&mut self.gathered).is_empty() {
+            let back = self.state.give_up();
+            self.move_handle(&back);
+        }
     }
 
     fn tell_fate(&mut self) {
@@ -158,17 +197,8 @@ impl Model {
         if self.state.awaits_fate() {
             return Ok(());
         }
-        let mut answer = Vec::new();
-        while answer.len() < most
-            && let Some((partition, record)) = self.held.pop_front()
-        {
-            let slot = self
-                .state
-                .locate("t", i32::try_from(partition).unwrap())
-                .unwrap();
-            self.state.take(slot, offset(record));
-            answer.push((partition, record));
-        }
+        self.take(most);
+        let answer = std::mem::take(&mut self.gathered);
         if answer.is_empty() {
             return Ok(());
         }

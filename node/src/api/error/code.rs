@@ -59,6 +59,10 @@ pub enum Code {
     NoCommittedOffset,
     /// Avro was asked for without a schema registry.
     SchemaRegistryNotConfigured,
+    /// The schema registry does not have the schema, or it is none of Avro.
+    SchemaNotFound,
+    /// A key or a value does not fit its schema.
+    SchemaMismatch,
     /// A record is none, or not of the format asked for.
     InvalidRecord,
     /// What should be base64 is not.
@@ -77,6 +81,8 @@ pub enum Code {
     NoQuorum,
     /// No broker can be reached.
     KafkaUnavailable,
+    /// The schema registry cannot be asked.
+    SchemaRegistryUnavailable,
     /// The session is being restarted or moved.
     OwnerUnavailable,
     /// The group rebalances.
@@ -116,11 +122,13 @@ pub enum Origin {
     Node,
     /// Kafka.
     Kafka,
+    /// The schema registry.
+    SchemaRegistry,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::MalformedJson,
         Self::KafkaAccessDenied,
         Self::RouteNotFound,
@@ -147,6 +155,8 @@ impl Code {
         Self::InvalidField,
         Self::NoCommittedOffset,
         Self::SchemaRegistryNotConfigured,
+        Self::SchemaNotFound,
+        Self::SchemaMismatch,
         Self::InvalidRecord,
         Self::InvalidBase64,
         Self::TooManySessions,
@@ -156,6 +166,7 @@ impl Code {
         Self::UnsupportedByDevBroker,
         Self::NoQuorum,
         Self::KafkaUnavailable,
+        Self::SchemaRegistryUnavailable,
         Self::OwnerUnavailable,
         Self::RebalanceInProgress,
         Self::VolumeNearlyFull,
@@ -166,7 +177,7 @@ impl Code {
 
     /// What the code means.
     pub fn meaning(self) -> Meaning {
-        use Origin::{Client, Kafka, Node};
+        use Origin::{Client, Kafka, Node, SchemaRegistry};
         let (code, status, title, retry_secs, origin) = match self {
             Self::MalformedJson => ("malformed_json", 400, "The body is not JSON", 0, Client),
             Self::KafkaAccessDenied => {
@@ -240,6 +251,14 @@ impl Code {
                 0,
                 Client,
             ),
+            Self::SchemaNotFound => ("schema_not_found", 422, "No such schema", 0, Client),
+            Self::SchemaMismatch => (
+                "schema_mismatch",
+                422,
+                "A value does not fit its schema",
+                0,
+                Client,
+            ),
             Self::InvalidRecord => ("invalid_record", 422, "A record is invalid", 0, Client),
             Self::InvalidBase64 => ("invalid_base64", 422, "Not base64", 0, Client),
             Self::TooManySessions => ("too_many_sessions", 429, "Too many sessions", 5, Node),
@@ -255,6 +274,13 @@ impl Code {
             ),
             Self::NoQuorum => ("no_quorum", 503, "The registry cannot decide now", 1, Node),
             Self::KafkaUnavailable => ("kafka_unavailable", 503, "Kafka is unavailable", 2, Kafka),
+            Self::SchemaRegistryUnavailable => (
+                "schema_registry_unavailable",
+                503,
+                "The schema registry is unavailable",
+                2,
+                SchemaRegistry,
+            ),
             Self::OwnerUnavailable => (
                 "owner_unavailable",
                 503,

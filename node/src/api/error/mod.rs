@@ -9,7 +9,7 @@ mod record;
 
 pub use code::{Code, Meaning, Origin};
 pub use problem::{FieldError, Problem, invalid_fields};
-pub(super) use problem::{queue_full, shutting_down, timed_out};
+pub(super) use problem::{queue_full, schema_registry_not_configured, shutting_down, timed_out};
 pub(super) use record::{none_written, of_record};
 
 #[cfg(test)]

@@ -140,6 +140,14 @@ impl From<SessionError> for Problem {
             )
             .with("limit", limit),
             SessionError::QueueFull => queue_full(),
+            SessionError::TooManyWaiting => Self::new(
+                Code::QueueFull,
+                "As many calls as may wait for messages of this topic and group; make fewer at once, or use a session for each client.",
+            ),
+            SessionError::ReadersBusy => Self::new(
+                Code::QueueFull,
+                "This node reads as many topics at once as it may; try again.",
+            ),
             SessionError::Superseded => Self::new(
                 Code::Superseded,
                 "A newer poll of this session took over: keep one poll at a time.",
@@ -188,6 +196,21 @@ impl From<SessionError> for Problem {
                 Code::KafkaAccessDenied,
                 format!("Kafka refuses this proxy: {reason}."),
             ),
+            SessionError::SchemaRegistryNotConfigured => schema_registry_not_configured(),
+            SessionError::SchemaRegistryUnavailable(reason) => {
+                let mut problem = Self::new(
+                    Code::SchemaRegistryUnavailable,
+                    "The schema registry cannot be asked, without which Avro is neither written nor read; try again.",
+                );
+                problem.cause = Some(reason);
+                problem
+            }
+            SessionError::SchemaNotFound { schema, what, reason } => Self::new(
+                Code::SchemaNotFound,
+                format!("The schema {schema} for the {what} cannot be used: {reason}; register it, or correct {what}.schema."),
+            )
+            .with("schema", schema.to_string())
+            .with("parameter", format!("{what}.schema")),
             SessionError::KafkaUnavailable(reason) => {
                 let mut problem = Self::new(
                     Code::KafkaUnavailable,
@@ -259,6 +282,14 @@ pub(in crate::api) fn queue_full() -> Problem {
     Problem::new(
         Code::QueueFull,
         "The requests to write that this node has at hand leave no room for this one, of which nothing was sent; try again.",
+    )
+}
+
+/// Avro was asked for, and there is no schema registry.
+pub(in crate::api) fn schema_registry_not_configured() -> Problem {
+    Problem::new(
+        Code::SchemaRegistryNotConfigured,
+        "Avro needs a schema registry, and this node has none: have schema_registry.url set, or use binary and code in the client.",
     )
 }
 

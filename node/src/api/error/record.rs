@@ -29,6 +29,10 @@ pub(in crate::api) fn of_record(error: &RecordError, topic: &TopicName) -> Probl
             Code::InvalidBase64,
             format!("The {what} is not base64 in the standard alphabet: correct it.").into(),
         ),
+        RecordError::SchemaMismatch { what, mismatch } => new(
+            Code::SchemaMismatch,
+            format!("The {what} does not fit its schema: {mismatch}.").into(),
+        ),
         RecordError::PartitionNotFound(partition) => new(
             Code::PartitionNotFound,
             format!("The topic has no partition {partition}: correct it, or leave it out.").into(),

@@ -123,6 +123,18 @@ impl<'a> Fields<'a> {
             .ok()
     }
 
+    /// As [`text`](Self::text), of a field that must be there.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.has(name) {
+            self.missing(name);
+        }
+        self.text(name, parse)
+    }
+
     /// One of some words.
     pub(crate) fn choice<T: Copy>(
         &mut self,

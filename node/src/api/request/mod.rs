@@ -4,10 +4,12 @@
 //! the other files know one request each.
 
 pub(super) mod assign;
+pub(super) mod call;
 pub(super) mod commit;
 mod expected;
 mod fields;
 pub(super) mod list;
+pub(super) mod message;
 mod offsets;
 pub(super) mod poll;
 pub(super) mod produce;

@@ -39,6 +39,7 @@ pub(crate) fn parse(body: Option<Value>, mut faults: Faults) -> Result<Poll, Pro
             max_bytes,
             headers: headers.unwrap_or_default(),
             after,
+            shared: None,
         });
     faults.into_result(poll)
 }

@@ -11,25 +11,29 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sluice_actors::{Compression, Outgoing, Production, read_headers};
+use sluice_actors::{Compression, InvalidSchemaRef, Outgoing, Production, SchemaRef, read_headers};
 use sluice_types::{Format, Partition, Timestamp};
 
 use super::expected::{Any, Expected, NULL};
 use super::fields::{Faults, integer, shown};
 use super::{FORMATS, Query};
 use crate::api::body::malformed;
-use crate::api::error::{Code, Problem};
+use crate::api::error::Problem;
 
 /// Most faults told of one request.
 const MAX_FAULTS: usize = 100;
 
 /// How the records of a request become Kafka's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// How keys become bytes.
     pub(crate) key_format: Format,
     /// How values become bytes.
     pub(crate) value_format: Format,
+    /// The schema of keys, if one is named.
+    pub(crate) key_schema: Option<SchemaRef>,
+    /// The schema of values, if one is named.
+    pub(crate) value_schema: Option<SchemaRef>,
     /// How batches are compressed.
     pub(crate) compression: Compression,
     /// Whether the client does not wait for Kafka.
@@ -37,31 +41,30 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What a request without a query asks for.
-    #[cfg(test)]
-    pub(crate) fn json() -> Self {
-        Self::parse(Query::default(), &mut Faults::default())
-    }
-
     /// Reads the query.
     pub(crate) fn parse(mut query: Query, faults: &mut Faults) -> Self {
         let key_format = query.take("key.format", faults, format);
         let value_format = query.take("value.format", faults, format);
         let compression = query.take("compression", faults, compression);
         let is_async = query.take("async", faults, flag);
-        for (name, needed, format) in [
+        let [key_schema, value_schema] = [
             ("key.schema", "key.format", key_format),
             ("value.schema", "value.format", value_format),
-        ] {
-            query.take(name, faults, |_| match format {
-                Some(Format::Avro) => Ok(()),
+        ]
+        .map(|(name, needed, format)| {
+            query.take(name, faults, |text| match format {
+                Some(Format::Avro) => text
+                    .parse()
+                    .map_err(|error: InvalidSchemaRef| error.to_string()),
                 _ => Err(format!("needs {needed}=avro")),
-            });
-        }
+            })
+        });
         query.finish(faults);
         Self {
             key_format: key_format.unwrap_or(Format::Json),
             value_format: value_format.unwrap_or(Format::Json),
+            key_schema,
+            value_schema,
             compression: compression.unwrap_or_default(),
             is_async: is_async.unwrap_or(false),
         }
@@ -71,10 +74,9 @@ impl Options {
 /// Reads the body: the records, in their order.
 ///
 /// # Errors
-/// 400, or 422 with all faults; 422 too when a format needs what this node does not have.
+/// 400, or 422 with all faults.
 pub(crate) fn parse(
     body: &Bytes,
-    options: Options,
     max_records: usize,
     mut faults: Faults,
 ) -> Result<Vec<Outgoing>, Problem> {
@@ -94,14 +96,7 @@ pub(crate) fn parse(
         reading.fault("records", "is required");
     }
     let records = reading.records;
-    let records = faults.into_result(records)?;
-    if [options.key_format, options.value_format].contains(&Format::Avro) {
-        return Err(Problem::new(
-            Code::SchemaRegistryNotConfigured,
-            "Avro needs a schema registry, and this node has none: encode in the client and use binary.",
-        ));
-    }
-    Ok(records)
+    faults.into_result(records)
 }
 
 fn format(text: &str) -> Result<Format, String> {

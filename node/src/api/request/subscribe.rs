@@ -11,7 +11,7 @@ use sluice_types::{
 
 use super::FORMATS;
 use super::fields::{Faults, Fields, shown};
-use crate::api::error::{Code, Problem};
+use crate::api::error::{Problem, schema_registry_not_configured};
 
 /// A subscribe, defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,17 +29,15 @@ const MAX_TOPICS: usize = 100;
 const MAX_CLIENT_ID: usize = 249;
 
 impl Subscribe {
-    /// Reads the body; `strategy` is the node's default.
+    /// Reads the body; `strategy` is the node's default, `has_schemas` whether it can read Avro.
     pub(crate) fn parse(
         body: Option<Value>,
         strategy: AssignmentStrategy,
+        has_schemas: bool,
         mut faults: Faults,
     ) -> Result<Self, Problem> {
         let mut fields = Fields::of_body(body, &mut faults);
-        if !fields.has("group_id") {
-            fields.missing("group_id");
-        }
-        let group_id = fields.text("group_id", |text| {
+        let group_id = fields.required("group_id", |text| {
             text.parse::<GroupId>().map_err(|error| error.to_string())
         });
         let topics = topics(&mut fields);
@@ -89,11 +87,8 @@ impl Subscribe {
         });
         let subscribe = faults.into_result(spec.map(|spec| Self { id, spec }))?;
         let formats = [subscribe.spec.key_format, subscribe.spec.value_format];
-        if formats.contains(&Format::Avro) {
-            return Err(Problem::new(
-                Code::SchemaRegistryNotConfigured,
-                "Avro needs a schema registry, and this node has none: use binary and decode in the client.",
-            ));
+        if formats.contains(&Format::Avro) && !has_schemas {
+            return Err(schema_registry_not_configured());
         }
         Ok(subscribe)
     }

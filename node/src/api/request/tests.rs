@@ -4,14 +4,13 @@ use serde_json::{Value, json};
 use sluice_actors::{Commit, HeadersFormat, Outgoing, Seek, SeekTarget};
 use sluice_types::{AssignmentStrategy, Format, OffsetReset, Partition, Timestamp};
 
-use super::produce::Options;
 use super::subscribe::Subscribe;
 use super::*;
 use crate::api::error::{Code, Problem};
 
 fn subscribe(body: Value) -> Result<Subscribe, Problem> {
     let strategy = AssignmentStrategy::CooperativeSticky;
-    Subscribe::parse(Some(body), strategy, Faults::default())
+    Subscribe::parse(Some(body), strategy, false, Faults::default())
 }
 
 #[track_caller]
@@ -279,7 +278,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// Refusals must be ones that a client can act on.
 fn written(body: &str) -> Result<Vec<Outgoing>, Problem> {
     let body = Bytes::from(body.to_owned());
-    produce::parse(&body, Options::json(), 10, Faults::default())
+    produce::parse(&body, 10, Faults::default())
 }
 
 #[test]
@@ -308,12 +307,7 @@ fn of_many_faults_a_hundred_are_told() {
     let faulty = |count: usize| format!(r#"{{"records":[{}]}}"#, vec!["7"; count].join(","));
     let told = |count| {
         let body = Bytes::from(faulty(count));
-        fields(produce::parse(
-            &body,
-            Options::json(),
-            10_000,
-            Faults::default(),
-        ))
+        fields(produce::parse(&body, 10_000, Faults::default()))
     };
     assert_eq!(told(100).len(), 100);
     let most = told(5_000);
@@ -349,7 +343,7 @@ proptest! {
         if let Ok(body) = crate::api::body::parse(&bytes) {
             check(subscribe(body));
         }
-        drop(produce::parse(&bytes.clone().into(), Options::json(), 10, Faults::default()));
+        drop(produce::parse(&bytes.clone().into(), 10, Faults::default()));
         let text = String::from_utf8_lossy(&bytes);
         check(list::parse(Query::parse(&text), Faults::default()));
     }

@@ -1,6 +1,6 @@
 //! Bodies about sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::names::{
     AssignmentStrategy, Base64, ConsumerId, Format, GroupId, HeadersFormat, IsolationLevel, Mode,
-    Offset, OffsetReset, Offsets, Partitions, TopicName,
+    Offset, OffsetReset, Offsets, Partition, PartitionName, Partitions, TopicName,
 };
 
 /// What a client asks of a session.
@@ -19,7 +19,7 @@ pub(in crate::api) struct SubscribeRequest {
     pub(in crate::api) group_id: GroupId,
     /// Distinct topics.
     #[schema(min_items = 1, max_items = 100)]
-    pub(in crate::api) topics: Vec<TopicName>,
+    pub(in crate::api) topics: BTreeSet<TopicName>,
     #[schema(default = "latest", required = false, nullable)]
     pub(in crate::api) auto_offset_reset: OffsetReset,
     /// How long the session lives without a renewing request, in milliseconds.
@@ -52,11 +52,12 @@ pub(in crate::api) struct SubscribeRequest {
     /// The default is the node's, `cooperative-sticky` unless configured otherwise.
     #[schema(required = false, nullable)]
     pub(in crate::api) assignment_strategy: AssignmentStrategy,
-    /// Kafka's `client.id`.
+    /// Kafka's `client.id`; without control characters.
     #[schema(
         default = "sluice",
         min_length = 1,
         max_length = 249,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
         required = false,
         nullable
     )]
@@ -193,7 +194,7 @@ pub(in crate::api) struct SeekRequest {
     #[schema(required = false, nullable)]
     pub(in crate::api) topic: TopicName,
     /// Without it, all assigned partitions of the topic.
-    #[schema(minimum = 0, required = false, nullable)]
+    #[schema(minimum = 0, maximum = 2147483647, required = false, nullable)]
     pub(in crate::api) partition: i32,
     #[schema(required = false, nullable)]
     pub(in crate::api) offset: SeekTarget,
@@ -203,7 +204,7 @@ pub(in crate::api) struct SeekRequest {
     pub(in crate::api) timestamp: i64,
     /// In the place of all others: targets by topic and partition number.
     #[schema(required = false, nullable)]
-    pub(in crate::api) offsets: BTreeMap<String, BTreeMap<String, SeekTarget>>,
+    pub(in crate::api) offsets: BTreeMap<TopicName, BTreeMap<PartitionName, SeekTarget>>,
 }
 
 /// An offset, or an end of the log.
@@ -249,8 +250,14 @@ pub(in crate::api) struct PositionAnswer {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"topics": {"orders": [0, 1]}}))]
 pub(in crate::api) struct AssignRequest {
-    pub(in crate::api) topics: Partitions,
+    /// At least one topic, each with at least one partition.
+    pub(in crate::api) topics: BTreeMap<TopicName, SomePartitions>,
 }
+
+/// Partitions of a topic.
+#[derive(Serialize, ToSchema)]
+#[schema(min_items = 1)]
+pub(in crate::api) struct SomePartitions(Vec<Partition>);
 
 /// The session's partitions.
 #[derive(ToSchema)]
@@ -271,6 +278,7 @@ pub(in crate::api) enum ConsumerState {
 
 /// A session. What only its owner knows is `null` while the session is being moved.
 #[derive(ToSchema)]
+#[schema(example = json!({"consumer_id": "550e8400-e29b-41d4-a716-446655440000", "group_id": "billing", "topics": ["orders"], "mode": "subscribed", "state": "running", "owner": "sluice-0", "epoch": 1, "generation": 1, "assignment": {"orders": [0]}, "positions": {"orders": {"0": 12}}, "committed": {"orders": {"0": 10}}, "lag": {"orders": {"0": 3}}, "idle_ms": 250, "created_at": 1704537600000i64, "options": {"auto_offset_reset": "earliest", "session_timeout_ms": 30000, "auto_commit": false, "auto_commit_interval_ms": 5000, "isolation_level": "read_committed", "key_format": "string", "value_format": "string", "assignment_strategy": "cooperative-sticky", "client_id": "sluice"}}))]
 pub(in crate::api) struct Consumer {
     consumer_id: ConsumerId,
     group_id: GroupId,
@@ -284,16 +292,16 @@ pub(in crate::api) struct Consumer {
     #[schema(nullable)]
     generation: i32,
     #[schema(nullable)]
-    assignment: BTreeMap<String, Vec<u32>>,
+    assignment: BTreeMap<TopicName, Vec<Partition>>,
     /// The next offset that a poll returns.
     #[schema(nullable)]
-    positions: BTreeMap<String, BTreeMap<String, Offset>>,
+    positions: BTreeMap<TopicName, BTreeMap<PartitionName, Offset>>,
     /// The group's committed offsets of the partitions held.
     #[schema(nullable)]
-    committed: BTreeMap<String, BTreeMap<String, Offset>>,
+    committed: BTreeMap<TopicName, BTreeMap<PartitionName, Offset>>,
     /// Records behind the position.
     #[schema(nullable)]
-    lag: BTreeMap<String, BTreeMap<String, i64>>,
+    lag: BTreeMap<TopicName, BTreeMap<PartitionName, i64>>,
     /// Since the last renewing request, in milliseconds.
     #[schema(nullable)]
     idle_ms: u64,

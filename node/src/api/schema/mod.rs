@@ -5,10 +5,14 @@
 
 mod consumers;
 mod names;
+mod onecall;
 mod operations;
 mod produce;
+mod rules;
 
 pub(super) use consumers::*;
 pub(super) use names::*;
+pub(super) use onecall::*;
 pub(super) use operations::*;
 pub(super) use produce::*;
+pub(super) use rules::rules;

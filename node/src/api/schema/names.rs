@@ -15,20 +15,35 @@ use utoipa::ToSchema;
 )]
 pub(in crate::api) struct ConsumerId(String);
 
-/// Names a consumer group.
-#[derive(Serialize, ToSchema)]
-#[schema(min_length = 1, max_length = 249, example = "billing")]
-pub(in crate::api) struct GroupId(String);
-
-/// Names a topic.
+/// Names a consumer group; without control characters.
 #[derive(Serialize, ToSchema)]
 #[schema(
     min_length = 1,
     max_length = 249,
-    pattern = "^[A-Za-z0-9._-]+$",
+    pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+    example = "billing"
+)]
+pub(in crate::api) struct GroupId(String);
+
+/// Names a topic; `.` and `..` are none.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 249,
+    pattern = "^(\\.{0,2}[A-Za-z0-9_-]|\\.{3})[A-Za-z0-9._-]*$",
     example = "orders"
 )]
 pub(in crate::api) struct TopicName(String);
+
+/// The number of a partition.
+#[derive(Serialize, ToSchema)]
+#[schema(minimum = 0, maximum = 2147483647)]
+pub(in crate::api) struct Partition(i32);
+
+/// The number of a partition, where it is a name of JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^(0|[1-9][0-9]{0,8})$")]
+pub(in crate::api) struct PartitionName(String);
 
 /// The next offset to read.
 #[derive(Serialize, ToSchema)]
@@ -43,12 +58,12 @@ pub(in crate::api) struct ListLimit(i64);
 /// Offsets by topic and partition number.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"orders": {"0": 10, "1": 15}}))]
-pub(in crate::api) struct Offsets(BTreeMap<String, BTreeMap<String, Offset>>);
+pub(in crate::api) struct Offsets(BTreeMap<TopicName, BTreeMap<PartitionName, Offset>>);
 
 /// Partition numbers by topic.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"orders": [0, 1]}))]
-pub(in crate::api) struct Partitions(BTreeMap<String, Vec<u32>>);
+pub(in crate::api) struct Partitions(BTreeMap<TopicName, Vec<Partition>>);
 
 /// What Kafka does when nothing is committed.
 #[derive(Serialize, ToSchema)]

@@ -20,6 +20,7 @@ pub(in crate::api) struct ListedConsumer {
 
 /// A page of sessions.
 #[derive(ToSchema)]
+#[schema(example = json!({"consumers": [{"consumer_id": "550e8400-e29b-41d4-a716-446655440000", "group_id": "billing", "topics": ["orders"], "mode": "subscribed", "owner": "sluice-0", "epoch": 1, "created_at": 1704537600000i64}], "next_cursor": null}))]
 pub(in crate::api) struct ConsumerList {
     consumers: Vec<ListedConsumer>,
     /// For `cursor` of the next page; `null` on the last one.

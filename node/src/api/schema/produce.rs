@@ -22,6 +22,15 @@ pub(in crate::api) enum ProduceFormat {
     Avro,
 }
 
+/// Names a schema: by its id, or by a subject, without control characters.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 512,
+    pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"
+)]
+pub(in crate::api) struct SchemaName(String);
+
 /// How batches are compressed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -278,10 +278,32 @@ async fn an_id_whose_group_could_not_be_left_is_free_when_its_member_has_timed_o
         .await
         .unwrap();
     assert!(began.elapsed() < Duration::from_secs(1));
-    let early = node.subscribe(spec(&["events"]), within(25_000)).await;
+    let early = node.subscribe(spec(&["events"]), within(65_000)).await;
     assert_eq!(early.unwrap_err(), Error::OwnerUnavailable);
     node.host.behave(Manner::default());
     let late = node.subscribe(spec(&["events"]), in_time()).await;
     assert_eq!(late.unwrap().spec, spec(&["events"]));
-    assert!(began.elapsed() >= Duration::from_secs(40));
+    assert!(began.elapsed() >= Duration::from_secs(70));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_does_not_time_out_while_kafka_is_away() {
+    let away = Manner {
+        leaves_after: Duration::from_secs(3_600),
+        reaches_kafka: false,
+        ..Manner::default()
+    };
+    let node = node_with(away);
+    node.subscribed().await;
+    node.ownership
+        .delete(&id(), in_time(), &FIRST)
+        .await
+        .unwrap();
+    let early = node.subscribe(spec(&["events"]), within(300_000)).await;
+    assert_eq!(early.unwrap_err(), Error::OwnerUnavailable);
+    node.host.behave(Manner::default());
+    let back = Instant::now();
+    let late = node.subscribe(spec(&["events"]), within(90_000)).await;
+    assert_eq!(late.unwrap().spec, spec(&["events"]));
+    assert!(back.elapsed() >= Duration::from_secs(59));
 }

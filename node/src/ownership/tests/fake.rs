@@ -38,6 +38,7 @@ pub(super) struct Manner {
     pub(super) ends_after: Duration,
     pub(super) hands_over_after: Duration,
     pub(super) limit: usize,
+    pub(super) reaches_kafka: bool,
 }
 
 impl Default for Manner {
@@ -50,6 +51,7 @@ impl Default for Manner {
             ends_after: Duration::ZERO,
             hands_over_after: Duration::from_millis(20),
             limit: 100,
+            reaches_kafka: true,
         }
     }
 }
@@ -177,6 +179,14 @@ impl Host for Fake {
         let mut known = self.state().topics.clone();
         known.retain(|topic, _| topics.contains(topic));
         Ok(known)
+    }
+
+    async fn kafka_reachable(&self) -> bool {
+        self.state().manner.reaches_kafka
+    }
+
+    fn member_timeout(&self) -> Duration {
+        Duration::from_secs(30)
     }
 
     fn open(&self, opening: Opening) -> Result<FakeSession, Error> {

@@ -1,22 +1,17 @@
 //! Members in one process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
 
 use crate::net::links::Network;
+use crate::patience::eventually;
 use crate::registry::tests::{create, register};
 use crate::types::Member;
 use crate::{Consensus, Options, Outcome, RaftId, RegistryHandle, Timing};
-
-/// How long anything may take on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Cluster {
     pub(super) network: Network,
@@ -188,19 +183,4 @@ pub(super) fn names(registry: &RegistryHandle) -> Vec<String> {
         .iter()
         .map(|session| session.id.to_string())
         .collect()
-}
-
-/// Waits until there is what is asked for.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} does not come");
-        sleep(Duration::from_millis(10)).await;
-    }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use cluster::{Cluster, address, eventually, names};
+use cluster::{Cluster, address, names};
 
+use crate::patience::eventually;
 use crate::registry::tests::{claim, create, id};
 use crate::{Command, Error, Outcome, SessionView, Timing};
 

@@ -1,6 +1,6 @@
 //! Changes that people ask for, and what they are told.
 
-use nodes::{Nodes, always, eventually};
+use nodes::Nodes;
 
 use super::*;
 use crate::{NodeState, Version};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nodes::{Nodes, always, eventually};
+use nodes::Nodes;
 
 use super::*;
 use crate::registry::tests::id;

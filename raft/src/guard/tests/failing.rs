@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodes::{Nodes, address, always, eventually};
+use nodes::{Nodes, address};
 
 use super::*;
 use crate::NodeState;

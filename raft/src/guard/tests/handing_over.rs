@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use nodes::{Nodes, eventually};
+use nodes::Nodes;
 use sluice_types::{ConsumerId, NodeId};
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nodes::{Nodes, eventually};
+use nodes::Nodes;
 use prometheus::Registry;
 use prometheus::proto::{MetricFamily, MetricType};
 

@@ -14,3 +14,4 @@ mod retiring;
 mod served_once;
 
 use super::*;
+use crate::patience::{always, eventually};

@@ -1,7 +1,6 @@
 //! Nodes in one process, over links that can be cut and with clocks that can leap.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,21 +9,19 @@ use async_trait::async_trait;
 use sluice_types::{ConsumerId, NodeId, SystemClock};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::failover::Pace;
 use crate::guard::*;
 use crate::liveness::{Probe, Timing};
 use crate::net::links::Network;
+use crate::patience::eventually;
 use crate::placement::Evening;
 use crate::registry::tests::{claim, create_on, id, make_assigned};
 use crate::types::Member;
 use crate::{
     Command, Consensus, Moment, NodeAddress, NodeState, Options, Outcome, RegistryHandle, Version,
 };
-
-/// How long anything may take on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The machine's clock from an origin of its own, which can leap forward, in milliseconds.
 pub(super) struct Leaping {
@@ -408,29 +405,5 @@ fn member(number: usize) -> Member {
     Member {
         name: format!("n{number}"),
         address: address(number),
-    }
-}
-
-/// Waits until there is what is asked for.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} does not come");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Looks all the time whether something holds that has to.
-pub(super) async fn always(time: Duration, mut look: impl FnMut()) {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        look();
-        sleep(Duration::from_millis(20)).await;
     }
 }

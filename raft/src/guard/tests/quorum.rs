@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodes::{Nodes, always};
+use nodes::Nodes;
 
 use super::*;
 use crate::{Error, NodeState};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use nodes::{Nodes, always};
+use nodes::Nodes;
 use tokio::time::Instant;
 
 use super::*;

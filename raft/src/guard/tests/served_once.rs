@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodes::{Nodes, Process, always, eventually};
+use nodes::{Nodes, Process};
 use sluice_types::Epoch;
 
 use super::*;

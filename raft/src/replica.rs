@@ -123,6 +123,7 @@ fn changed(outcome: &Outcome, is_end: bool) -> Vec<(ConsumerId, Option<SessionVi
         | Outcome::Stale
         | Outcome::NotAlive
         | Outcome::Applied
-        | Outcome::TooOld => Vec::new(),
+        | Outcome::TooOld
+        | Outcome::Full => Vec::new(),
     }
 }

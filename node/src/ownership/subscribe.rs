@@ -55,6 +55,9 @@ pub(super) async fn subscribe<H: Host>(
     }
 }
 
+/// How long a session without a place waits at most before it looks for one again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// How far a subscribe is.
 enum Step {
     /// It has the living session.
@@ -71,7 +74,7 @@ enum Created<H: Host> {
     Fresh(SessionView, Hold<H>),
     /// The id has a session, living or being deleted.
     Exists(SessionView),
-    /// This node takes no sessions, now or any more.
+    /// This node takes no session, being full or about to end.
     NotHere,
 }
 
@@ -196,8 +199,8 @@ impl<H: Host> Call<H> {
         if self.hop.is_forwarded() {
             return Ok(());
         }
-        let is_ready = |node: &NodeId| self.hop.avoided().all(|avoided| avoided != node);
         let chosen = self.core.placed.choose(Instant::now(), |lately| {
+            let is_ready = |node: &NodeId| !self.is_avoided(node);
             self.core.registry.place(is_ready, lately)
         });
         let node = match chosen {
@@ -230,20 +233,27 @@ impl<H: Host> Call<H> {
         if self.hop.is_forwarded() {
             return Err(Error::Misdirected { epoch: None });
         }
-        let node = self.core.identity.node();
         let mut changes = self.core.registry.changes();
-        while self.core.registry.place(|_| true, []).as_ref() == Ok(&node) {
+        loop {
+            match self.core.registry.place(|node| !self.is_avoided(node), []) {
+                Ok(node) if self.core.identity.is(&node) || self.is_avoided(&node) => {}
+                Ok(_) => return Ok(()),
+                Err(NoPlace::Full) => return Err(self.full().into()),
+                Err(NoPlace::NoNode) => return Err(Error::ShuttingDown),
+            }
             tokio::select! {
                 () = changes.changed() => {}
+                // A node that was avoided may be asked again.
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = tokio::time::sleep_until(self.deadline.instant()) => {
                     return Err(Error::OwnerUnavailable);
                 }
             }
         }
-        match self.core.registry.place(|_| true, []) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::ShuttingDown),
-        }
+    }
+
+    fn is_avoided(&self, node: &NodeId) -> bool {
+        self.hop.avoided().any(|avoided| avoided == node)
     }
 
     async fn describe_topics(&self) -> Result<BTreeMap<TopicName, i32>, Error> {
@@ -284,7 +294,7 @@ impl<H: Host> Call<H> {
                 Ok(Created::Fresh(session, hold))
             }
             Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
-            Ok(Outcome::NotAlive) => Ok(Created::NotHere),
+            Ok(Outcome::NotAlive | Outcome::Full) => Ok(Created::NotHere),
             Ok(_) => Err(Error::OwnerUnavailable),
             // If it was made after all, the loop opens it, and it is found again or expires.
             Err(_) => Err(Error::NoQuorum),

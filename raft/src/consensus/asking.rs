@@ -204,7 +204,11 @@ fn is_conclusive(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Done(_) | Outcome::Exists(_) | Outcome::Applied => true,
         // "Some were opened", "none is as you think": so it may be since the first time.
-        Outcome::Opened(_) | Outcome::Stale | Outcome::NotAlive | Outcome::TooOld => false,
+        Outcome::Opened(_)
+        | Outcome::Stale
+        | Outcome::NotAlive
+        | Outcome::TooOld
+        | Outcome::Full => false,
     }
 }
 

@@ -61,6 +61,8 @@ pub enum Outcome {
     Applied,
     /// [`Command::Register`]: the node does not know the active version. Nothing changed.
     TooOld,
+    /// [`Command::Create`]: the node has as many sessions as it may. Nothing changed.
+    Full,
 }
 
 impl From<NodeChange> for Outcome {
@@ -142,10 +144,20 @@ impl Registry {
         if self.nodes.state(&creation.owner) != NodeState::Alive {
             return Outcome::NotAlive;
         }
+        if !self.has_room(&creation.owner) {
+            return Outcome::Full;
+        }
         let epoch = self.graves.next_epoch(&creation.id);
         let session = Arc::new(Session::new(creation, epoch));
         self.sessions.insert(session.clone());
         Outcome::Done(session)
+    }
+
+    /// Whether a node may have one more session. Decided here, so that subscribes that come at once
+    /// do not overfill one node while others have room.
+    fn has_room(&self, node: &NodeId) -> bool {
+        let capacity = self.node(&node.name).map_or(0, |known| known.capacity);
+        u64::try_from(self.count_of(node)).unwrap_or(u64::MAX) < u64::from(capacity)
     }
 
     fn open(&mut self, owner: &NodeId, claims: BTreeMap<ConsumerId, Epoch>) -> Outcome {

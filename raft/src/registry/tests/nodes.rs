@@ -147,6 +147,24 @@ fn a_session_begins_only_on_a_node_that_is_alive_and_does_not_drain() {
 }
 
 #[test]
+fn a_node_begins_no_more_sessions_than_it_may_have_and_may_be_given_more() {
+    let mut registry = registry_of(&["b"]);
+    let small = Registration {
+        capacity: 1,
+        ..registration(node("a"), None)
+    };
+    applied(&mut registry, Command::Register(small));
+    done(&mut registry, create("c", 1));
+    refused(&mut registry, create("d", 2), Outcome::Full);
+    let found = registry.apply(create("c", 3));
+    assert!(matches!(found, Outcome::Exists(_)), "{found:?}");
+    done(&mut registry, move_to(node("b"), &[claim("c", 1)], None));
+    done(&mut registry, create("d", 2));
+    done(&mut registry, move_to(node("a"), &[claim("c", 2)], None));
+    refused(&mut registry, create("e", 4), Outcome::Full);
+}
+
+#[test]
 fn a_node_that_drains_may_still_open_and_a_dead_one_may_not() {
     let mut registry = after([create("c", 1)]);
     applied(

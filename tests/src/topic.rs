@@ -27,7 +27,16 @@ impl Topic {
     /// # Panics
     /// When Kafka refuses, or the shared node cannot be started.
     pub async fn create_with(partitions: i32, settings: &[(&str, &str)]) -> Self {
-        let (kafka, node) = (Kafka::shared().await, Node::shared().await);
+        Self::create_at(Node::shared().await, partitions, settings).await
+    }
+
+    /// As [`create_with`](Self::create_with), for a node of the test's own, which has the shared
+    /// Kafka.
+    ///
+    /// # Panics
+    /// When Kafka refuses.
+    pub async fn create_at(node: &Node, partitions: i32, settings: &[(&str, &str)]) -> Self {
+        let kafka = Kafka::shared().await;
         let name = unique("topic");
         let settings = [&[("retention.ms", "-1")], settings].concat();
         let created = kafka.create_topic_with(&name, partitions, &settings).await;
@@ -49,7 +58,7 @@ impl Topic {
         self.kafka
     }
 
-    /// Returns a client of the node that serves it.
+    /// Returns a client of its node.
     pub fn client(&self) -> &Client {
         &self.client
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_tests::kafka::Record;
 use sluice_tests::raw::Connection;
-use sluice_tests::{Answer, Dice, Session, Topic, places, unique};
+use sluice_tests::{Answer, Dice, Kafka, Node, Session, Topic, places, unique};
 use tokio::time::{Instant, timeout};
 
 /// Far more than anything here takes, also on a machine that is busy with other tests.
@@ -186,6 +186,33 @@ async fn a_client_that_is_gone_before_the_answer_gets_its_records_with_the_next_
             _ => connection.reset(),
         }
         topic.write(0, 5).await;
+        let expected: Vec<(i32, i64)> = (next..next + 5).map(|offset| (0, offset)).collect();
+        assert_eq!(places(&session.read(5).await), expected);
+        next += 5;
+    }
+}
+
+/// The node comes to know of both at once: the client that has gone, and the records.
+#[tokio::test]
+async fn a_client_that_went_while_the_node_stood_still_has_missed_nothing() {
+    let node = Node::builder().kafka(Kafka::shared().await).start().await;
+    let topic = Topic::create_at(&node, 1, &[]).await;
+    let session = topic.subscribe(json!({})).await;
+    let mut dice = Dice::cast();
+    let mut next = 0;
+    for _ in 0..10 {
+        session.is_idle().await;
+        let mut connection = Connection::open(topic.client()).await;
+        let body = json!({"timeout_ms": 60_000});
+        connection.post(&session.path("consume"), &body).await;
+        session.awaits_records().await;
+        node.freeze();
+        match dice.below(2) {
+            0 => connection.close(),
+            _ => connection.reset(),
+        }
+        topic.write(0, 5).await;
+        node.thaw();
         let expected: Vec<(i32, i64)> = (next..next + 5).map(|offset| (0, offset)).collect();
         assert_eq!(places(&session.read(5).await), expected);
         next += 5;

@@ -5,7 +5,7 @@ CARGO ?= cargo
 TOOLS := .cache/tools
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help verify fix test examples bench-drain bench-latency bench-idle bench-produce bench-failover bench-forward bench-subscribe bench-registry chart chart-config image-lint compose dashboards metrics balancer contract scale skew fmt clippy doc deny deny-advisories logs links
+.PHONY: help verify fix config-page test examples bench-drain bench-latency bench-idle bench-produce bench-failover bench-forward bench-subscribe bench-registry chart chart-config image-lint compose dashboards metrics balancer contract scale skew fmt clippy doc deny deny-advisories logs links
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -15,6 +15,9 @@ verify: fmt links logs deny clippy doc ## everything that is checked without run
 fix: ## format, and do what clippy can do by itself
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+
+config-page: ## docs/configuration.md anew, from the code
+	UPDATE_EXPECT=1 $(CARGO) test -p sluice-node --lib config::tests::page
 
 test: ## all tests; brings its own Kafka (Java 17 and Maven)
 	$(CARGO) test --workspace --locked

@@ -73,6 +73,8 @@ enum ConfigCommand {
         /// The file
         file: PathBuf,
     },
+    /// Prints a file with every key: its default, what is allowed, and what it is for
+    Reference,
 }
 
 /// Runs the command line to its end.
@@ -106,6 +108,10 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
             Err(code) => code,
         },
         Command::Registry(command) => registry(&command, env),
+        Command::Config(ConfigCommand::Reference) => {
+            print!("{}", Config::reference());
+            ExitCode::SUCCESS
+        }
         Command::Config(ConfigCommand::Check { file }) => {
             match load(Some(&file), env, &Flags::default()) {
                 Ok(_) => {

@@ -6,18 +6,61 @@ use std::fmt;
 use sluice_types::AssignmentStrategy;
 use toml::Value;
 
+use super::key::{Heading, Key, Preset};
 use super::mistake::Mistake;
 use super::section::Section;
 use super::source::{Entry, Env};
 use super::value::{HostPort, host_port, list};
+
+pub(super) const KAFKA: Heading = Heading {
+    name: "kafka",
+    about: "How to reach Kafka.",
+    keys: &[
+        &BOOTSTRAP_SERVERS,
+        &ASSIGNMENT_STRATEGY,
+        &PROPERTIES,
+        &CONSUMER,
+        &PRODUCER,
+    ],
+};
+
+const BOOTSTRAP_SERVERS: Key = Key {
+    name: "bootstrap_servers",
+    default: Preset::Depends("required", r#"["kafka-0:9092", "kafka-1:9092"]"#),
+    allowed: r#"one or more hosts with their ports, such as "kafka-0:9092,kafka-1:9092""#,
+    about: "Where to look for the brokers. The variable `KAFKA_BOOTSTRAP_SERVERS` is used if it is \
+            not set otherwise.",
+};
+const ASSIGNMENT_STRATEGY: Key = Key {
+    name: "assignment_strategy",
+    default: Preset::Is(r#""cooperative-sticky""#),
+    allowed: "range, roundrobin or cooperative-sticky",
+    about: "The assignment strategy of sessions that name none. All members of a group must share \
+            one. With `cooperative-sticky` a session that comes or goes stops nobody else; choose \
+            another if native members of the same groups use it (Java's default is `range` \
+            together with `cooperative-sticky`, librdkafka's is `range` together with \
+            `roundrobin`).",
+};
+const PROPERTIES: Key = properties_key("properties", "Of every client.");
+const CONSUMER: Key = properties_key("consumer", "Of sessions only, where they win.");
+const PRODUCER: Key = properties_key("producer", "Of producers only, where they win.");
+
+const fn properties_key(name: &'static str, about: &'static str) -> Key {
+    Key {
+        name,
+        default: Preset::Section,
+        allowed: "a section of librdkafka's properties",
+        about,
+    }
+}
 
 /// How to reach Kafka.
 #[derive(Clone, Debug)]
 pub struct Kafka {
     /// Where to look for the brokers; from `KAFKA_BOOTSTRAP_SERVERS` if not set otherwise.
     pub bootstrap_servers: Vec<HostPort>,
-    /// The assignment strategy of sessions that name none. Default `cooperative-sticky`; choose
-    /// another when native members of the same groups use it.
+    /// The assignment strategy of sessions that name none. To be chosen where
+    /// native members of the same groups use another.
     pub assignment_strategy: AssignmentStrategy,
     /// librdkafka properties of every client.
     pub properties: Properties,
@@ -38,7 +81,7 @@ impl fmt::Debug for Properties {
 }
 
 /// What Sluice sets itself for consumers, and why a configuration may not.
-const OWNED: &[(&str, &str)] = &[
+pub(super) const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "is kafka.bootstrap_servers"),
     ("metadata.broker.list", "is kafka.bootstrap_servers"),
     ("group.id", "is the session's group_id"),
@@ -89,7 +132,7 @@ const OWNED: &[(&str, &str)] = &[
 ];
 
 /// What Sluice sets itself for producers.
-const OWNED_BY_PRODUCERS: &[(&str, &str)] = &[
+pub(super) const OWNED_BY_PRODUCERS: &[(&str, &str)] = &[
     ("bootstrap.servers", "is kafka.bootstrap_servers"),
     ("metadata.broker.list", "is kafka.bootstrap_servers"),
     (
@@ -114,9 +157,9 @@ const OWNED_BY_PRODUCERS: &[(&str, &str)] = &[
 
 impl Kafka {
     pub(super) fn check(mut section: Section<'_>, env: &Env) -> Self {
-        let allowed = "one or more hosts with their ports, such as \"kafka-0:9092,kafka-1:9092\"";
+        let allowed = BOOTSTRAP_SERVERS.allowed;
         let servers = |value: &Value| list(value, host_port).filter(|list| !list.is_empty());
-        let given = section.take_entry("bootstrap_servers");
+        let given = section.take_entry(&BOOTSTRAP_SERVERS);
         let entry = given.or_else(|| {
             let name = "KAFKA_BOOTSTRAP_SERVERS";
             env.get(name).map(|text| Entry {
@@ -140,25 +183,21 @@ impl Kafka {
                 Vec::new()
             }),
         };
-        let assignment_strategy = section.get(
-            "assignment_strategy",
-            "range, roundrobin or cooperative-sticky",
-            |value| match value.as_str()?.trim() {
+        let assignment_strategy =
+            section.value(&ASSIGNMENT_STRATEGY, |value| match value.as_str()?.trim() {
                 "range" => Some(AssignmentStrategy::Range),
                 "roundrobin" => Some(AssignmentStrategy::RoundRobin),
                 "cooperative-sticky" => Some(AssignmentStrategy::CooperativeSticky),
                 _ => None,
-            },
-        );
-        let properties = properties(&mut section, "properties", &[OWNED, OWNED_BY_PRODUCERS]);
-        let consumer = properties_of(&mut section, "consumer", OWNED);
-        let producer = properties_of(&mut section, "producer", OWNED_BY_PRODUCERS);
+            });
+        let of_all = properties(&mut section, &PROPERTIES, &[OWNED, OWNED_BY_PRODUCERS]);
+        let consumer = properties(&mut section, &CONSUMER, &[OWNED]);
+        let producer = properties(&mut section, &PRODUCER, &[OWNED_BY_PRODUCERS]);
         section.finish();
         Self {
             bootstrap_servers,
-            assignment_strategy: assignment_strategy
-                .unwrap_or(AssignmentStrategy::CooperativeSticky),
-            properties,
+            assignment_strategy,
+            properties: of_all,
             consumer,
             producer,
         }
@@ -175,22 +214,11 @@ impl Kafka {
     }
 }
 
-fn properties_of(
-    section: &mut Section<'_>,
-    key: &'static str,
-    owned: &[(&str, &str)],
-) -> Properties {
-    properties(section, key, &[owned])
-}
-
-fn properties(
-    section: &mut Section<'_>,
-    key: &'static str,
-    owned: &[&[(&str, &str)]],
-) -> Properties {
+fn properties(section: &mut Section<'_>, key: &Key, owned: &[&[(&str, &str)]]) -> Properties {
     let Some(entry) = section.take_entry(key) else {
         return Properties::default();
     };
+    let key = key.name;
     let Value::Table(table) = entry.value else {
         let allowed = format!("must be a section: [kafka.{key}]");
         section.push(Mistake::new(entry.name, allowed));

@@ -6,7 +6,9 @@
 //! ```text
 //! file -> environment -> flags     source.rs   raw values by section and key
 //!                                  section.rs  takes keys, notes mistakes
-//! http.rs admin.rs …               one section each: raw -> checked
+//! key.rs                           what a key is: its default, what is allowed, what for
+//! reference.rs                     the file with all keys, made of that
+//! http.rs admin.rs …               one section each: its keys, and raw -> checked
 //! ```
 
 mod admin;
@@ -14,9 +16,11 @@ mod cluster;
 mod drain;
 mod http;
 mod kafka;
+mod key;
 mod limits;
 mod metrics;
 mod mistake;
+mod reference;
 mod schema_registry;
 mod secret;
 mod section;
@@ -40,6 +44,7 @@ pub use secret::Secret;
 pub use source::Env;
 pub use value::HostPort;
 
+use key::Heading;
 use section::Section;
 use source::Source;
 
@@ -97,6 +102,11 @@ impl Config {
         Self::parse(&text, env, flags)
     }
 
+    /// A file with every key at its default, with what each is for and what is allowed.
+    pub fn reference() -> String {
+        reference::file(true)
+    }
+
     /// As [`load`](Self::load), from the file's text.
     ///
     /// # Errors
@@ -124,24 +134,25 @@ impl Config {
         }
         let all = &mut mistakes;
         let config = Self {
-            http: Http::check(Section::take(&mut source, "http", all)),
-            admin: Admin::check(Section::take(&mut source, "admin", all)),
-            cluster: Cluster::check(Section::take(&mut source, "cluster", all), env),
-            kafka: Kafka::check(Section::take(&mut source, "kafka", all), env),
+            http: Http::check(Section::take(&mut source, &http::HTTP, all)),
+            admin: Admin::check(Section::take(&mut source, &admin::ADMIN, all)),
+            cluster: Cluster::check(Section::take(&mut source, &cluster::CLUSTER, all), env),
+            kafka: Kafka::check(Section::take(&mut source, &kafka::KAFKA, all), env),
             schema_registry: SchemaRegistry::check(Section::take(
                 &mut source,
-                "schema_registry",
+                &schema_registry::SCHEMA_REGISTRY,
                 all,
             )),
-            limits: Limits::check(Section::take(&mut source, "limits", all)),
-            drain: Drain::check(Section::take(&mut source, "drain", all)),
-            metrics: Metrics::check(Section::take(&mut source, "metrics", all)),
+            limits: Limits::check(Section::take(&mut source, &limits::LIMITS, all)),
+            drain: Drain::check(Section::take(&mut source, &drain::DRAIN, all)),
+            metrics: Metrics::check(Section::take(&mut source, &metrics::METRICS, all)),
         };
+        let known = SECTIONS.map(|heading| heading.name);
         for (name, entries) in source.sections {
             let named = entries.into_values().next().map(|entry| entry.name);
             mistakes.push(Mistake::new(
                 named.unwrap_or_else(|| name.clone()),
-                format!("{name} is not a section: there are {SECTIONS}"),
+                format!("{name} is not a section: there are {}", known.join(", ")),
             ));
         }
         if mistakes.is_empty() {
@@ -152,7 +163,17 @@ impl Config {
     }
 }
 
-const SECTIONS: &str = "http, admin, cluster, kafka, schema_registry, limits, drain, metrics";
+/// Every section, in the order of the page.
+const SECTIONS: [&Heading; 8] = [
+    &http::HTTP,
+    &admin::ADMIN,
+    &cluster::CLUSTER,
+    &kafka::KAFKA,
+    &schema_registry::SCHEMA_REGISTRY,
+    &limits::LIMITS,
+    &drain::DRAIN,
+    &metrics::METRICS,
+];
 
 #[cfg(test)]
 mod tests;

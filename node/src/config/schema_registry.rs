@@ -5,9 +5,99 @@ use std::time::Duration;
 use reqwest::Url;
 use toml::Value;
 
+use super::key::{Heading, Key, Preset};
 use super::secret::{Secret, secret};
 use super::section::Section;
-use super::value::{duration, integer, list, text};
+use super::value::{duration_within, list, number_within, text};
+
+pub(super) const SCHEMA_REGISTRY: Heading = Heading {
+    name: "schema_registry",
+    about: "Where the schemas of Avro are: a registry that speaks Confluent's \
+            API. The same on all nodes.",
+    keys: &[
+        &URL,
+        &USERNAME,
+        &PASSWORD,
+        &PASSWORD_FILE,
+        &TOKEN,
+        &TOKEN_FILE,
+        &CA_FILE,
+        &TIMEOUT,
+        &LATEST_TTL,
+        &CACHE_ENTRIES,
+    ],
+};
+
+const URL: Key = Key {
+    name: "url",
+    default: Preset::Nothing(r#""https://registry:8081""#),
+    allowed: "one or more of http://host:port/path and https://host:port/path, without user, query and fragment",
+    about: "Its address, or several, with the path under which `subjects` and `schemas` are \
+            (`/apis/ccompat/v7` of Apicurio). The one that answered last is asked first. Without \
+            it there is no Avro: 422 `schema_registry_not_configured`.",
+};
+const USERNAME: Key = Key {
+    name: "username",
+    default: Preset::Nothing(r#""sluice""#),
+    allowed: "a text without a colon and control characters",
+    about: "The user of basic authentication; needs a password.",
+};
+const PASSWORD: Key = Key {
+    name: "password",
+    default: Preset::Instead,
+    allowed: A_SECRET,
+    about: "The user's password. Secrets are read at the start, shown to the registry only, and \
+            never logged.",
+};
+const PASSWORD_FILE: Key = Key {
+    name: "password_file",
+    default: Preset::Nothing(r#""/etc/sluice/registry-password""#),
+    allowed: A_FILE,
+    about: "The file that has the password instead.",
+};
+const TOKEN: Key = Key {
+    name: "token",
+    default: Preset::Instead,
+    allowed: A_SECRET,
+    about: "A bearer token instead of user and password.",
+};
+const TOKEN_FILE: Key = Key {
+    name: "token_file",
+    default: Preset::Nothing(r#""/etc/sluice/registry-token""#),
+    allowed: A_FILE,
+    about: "The file that has the token instead.",
+};
+const CA_FILE: Key = Key {
+    name: "ca_file",
+    default: Preset::Depends(
+        "those whom the machine trusts",
+        r#""/etc/sluice/registry-ca.pem""#,
+    ),
+    allowed: A_FILE,
+    about: "PEM: who may sign the registry's certificate, and nobody else then.",
+};
+const TIMEOUT: Key = Key {
+    name: "timeout",
+    default: Preset::Is(r#""5s""#),
+    allowed: "a duration from 100ms to 25s",
+    about: "How long one address may take to answer.",
+};
+const LATEST_TTL: Key = Key {
+    name: "latest_ttl",
+    default: Preset::Is(r#""10s""#),
+    allowed: "a duration from 1s to 1h",
+    about: "For how long the latest version of a subject is taken to be that. Longer asks less and \
+            notices a new version later. Schemas by id never change and are kept.",
+};
+const CACHE_ENTRIES: Key = Key {
+    name: "cache_entries",
+    default: Preset::Is("1000"),
+    allowed: "a number from 10 to 100000",
+    about: "Most schemas, and most subjects, that are kept.",
+};
+
+const A_SECRET: &str = "a text that is not empty";
+const A_FILE: &str = "the path of a file";
 
 /// Where the schemas of Avro are.
 #[derive(Clone, Debug)]
@@ -19,12 +109,12 @@ pub struct SchemaRegistry {
     pub credentials: Option<Credentials>,
     /// PEM: who may sign its certificate, instead of those whom the machine trusts.
     pub certificates: Option<Vec<u8>>,
-    /// How long one address may take to answer. Default 5 s.
+    /// How long one address may take to answer.
     pub timeout: Duration,
     /// For how long the latest version of a subject is taken to be that. A longer time asks less
-    /// and notices a new version later. Default 10 s.
+    /// and notices a new version later.
     pub latest_ttl: Duration,
-    /// Most schemas, and most subjects, that are remembered. Default 1000.
+    /// Most schemas, and most subjects, that are remembered.
     pub cache_entries: u64,
 }
 
@@ -40,33 +130,24 @@ pub enum Credentials {
 impl SchemaRegistry {
     pub(super) fn check(mut section: Section<'_>) -> Self {
         // Not shown: a password may stand where none should.
-        let urls = section.secret(
-            "url",
-            "one or more of http://host:port/path and https://host:port/path, without user, query and fragment",
-            |value| list(value, url),
-        );
+        let urls = section.secret(&URL, |value| list(value, url));
         let urls = urls.unwrap_or_default();
         let credentials = credentials(&mut section, urls.is_empty());
         let certificates = certificates(&mut section);
-        let timeout = section.get("timeout", "a duration from 100ms to 25s", |value| {
-            let range = Duration::from_millis(100)..=Duration::from_secs(25);
-            duration(value).filter(|timeout| range.contains(timeout))
+        let timeout = section.value(&TIMEOUT, |value| duration_within(value, 100..=25_000));
+        let latest_ttl = section.value(&LATEST_TTL, |value| {
+            duration_within(value, 1_000..=3_600_000)
         });
-        let latest_ttl = section.get("latest_ttl", "a duration from 1s to 1h", |value| {
-            let range = Duration::from_secs(1)..=Duration::from_secs(3600);
-            duration(value).filter(|ttl| range.contains(ttl))
-        });
-        let cache_entries = section.get("cache_entries", "a number from 10 to 100000", |value| {
-            integer(value).filter(|entries| (10..=100_000).contains(entries))
-        });
+        let cache_entries =
+            section.value(&CACHE_ENTRIES, |value| number_within(value, 10..=100_000));
         section.finish();
         Self {
             urls,
             credentials,
             certificates,
-            timeout: timeout.unwrap_or(Duration::from_secs(5)),
-            latest_ttl: latest_ttl.unwrap_or(Duration::from_secs(10)),
-            cache_entries: cache_entries.unwrap_or(1000),
+            timeout,
+            latest_ttl,
+            cache_entries,
         }
     }
 }
@@ -83,16 +164,12 @@ fn url(value: &Value) -> Option<Url> {
 }
 
 fn credentials(section: &mut Section<'_>, goes_nowhere: bool) -> Option<Credentials> {
-    let user = section.get(
-        "username",
-        "a text without a colon and control characters",
-        |value| {
-            let is_wrong = |letter: char| letter == ':' || letter.is_control();
-            text(value).filter(|name| !name.contains(is_wrong))
-        },
-    );
-    let password = secret(section, "password", "password_file");
-    let token = secret(section, "token", "token_file");
+    let user = section.get(&USERNAME, |value| {
+        let is_wrong = |letter: char| letter == ':' || letter.is_control();
+        text(value).filter(|name| !name.contains(is_wrong))
+    });
+    let password = secret(section, &PASSWORD, &PASSWORD_FILE);
+    let token = secret(section, &TOKEN, &TOKEN_FILE);
     if goes_nowhere && (user.is_some() || password.is_some() || token.is_some()) {
         section.mistake("url", "is missing: the credentials are for nobody");
     }
@@ -117,7 +194,7 @@ fn credentials(section: &mut Section<'_>, goes_nowhere: bool) -> Option<Credenti
 }
 
 fn certificates(section: &mut Section<'_>) -> Option<Vec<u8>> {
-    let path = section.get("ca_file", "the path of a file", text)?;
+    let path = section.get(&CA_FILE, text)?;
     let pem = match std::fs::read(&path) {
         Ok(pem) => pem,
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::key::Key;
 use super::section::Section;
 use super::value::text;
 
@@ -29,26 +30,22 @@ impl fmt::Debug for Secret {
 
 /// The secret that stands under one key, or in the file that another key names. Of the file the
 /// white space around it does not count.
-pub(super) fn secret(
-    section: &mut Section<'_>,
-    inline: &'static str,
-    file: &'static str,
-) -> Option<Secret> {
-    let given = section.secret(inline, "a text that is not empty", text);
-    let Some(path) = section.get(file, "the path of a file", text) else {
+pub(super) fn secret(section: &mut Section<'_>, inline: &Key, file: &Key) -> Option<Secret> {
+    let given = section.secret(inline, text);
+    let Some(path) = section.get(file, text) else {
         return given.map(Secret::new);
     };
     if given.is_some() {
-        section.mistake(file, format!("must not stand beside {inline}"));
+        section.mistake(file.name, format!("must not stand beside {}", inline.name));
     }
     match std::fs::read_to_string(&path) {
         Ok(content) if !content.trim().is_empty() => Some(Secret::new(content.trim())),
         Ok(_) => {
-            section.mistake(file, format!("{path} is empty"));
+            section.mistake(file.name, format!("{path} is empty"));
             None
         }
         Err(error) => {
-            section.mistake(file, format!("{path} cannot be read: {error}"));
+            section.mistake(file.name, format!("{path} cannot be read: {error}"));
             None
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 }
 
 /// Reads an integer.
-pub(super) fn integer(value: &Value) -> Option<u64> {
+fn integer(value: &Value) -> Option<u64> {
     match value {
         Value::Integer(number) => u64::try_from(*number).ok(),
         Value::String(text) => text.trim().parse().ok(),
@@ -69,17 +70,38 @@ pub(super) fn integer(value: &Value) -> Option<u64> {
     }
 }
 
+/// Reads an integer within these bounds.
+pub(super) fn number_within<T: TryFrom<u64>>(
+    value: &Value,
+    bounds: RangeInclusive<u64>,
+) -> Option<T> {
+    let number = integer(value).filter(|number| bounds.contains(number))?;
+    T::try_from(number).ok()
+}
+
 /// Reads a duration with its unit: `"25s"`, `"500ms"`, `"1h 30min"`.
-pub(super) fn duration(value: &Value) -> Option<Duration> {
+fn duration(value: &Value) -> Option<Duration> {
     humantime::parse_duration(value.as_str()?.trim()).ok()
 }
 
+/// Reads a duration within these bounds, in milliseconds.
+pub(super) fn duration_within(value: &Value, bounds: RangeInclusive<u64>) -> Option<Duration> {
+    let least = Duration::from_millis(*bounds.start());
+    let most = Duration::from_millis(*bounds.end());
+    duration(value).filter(|duration| (least..=most).contains(duration))
+}
+
 /// Reads a size: a number of bytes, or `"16 MiB"`.
-pub(super) fn size(value: &Value) -> Option<u64> {
+fn size(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => text.parse::<ByteSize>().ok().map(|size| size.as_u64()),
         other => integer(other),
     }
+}
+
+/// Reads a size within these bounds, in bytes.
+pub(super) fn size_within(value: &Value, bounds: RangeInclusive<u64>) -> Option<u64> {
+    size(value).filter(|bytes| bounds.contains(bytes))
 }
 
 /// Reads an address to listen on.

@@ -148,6 +148,19 @@ async fn a_file_is_checked_without_starting_anything() {
     assert!(log.contains("no-such-file"), "{log}");
 }
 
+#[tokio::test]
+async fn the_reference_is_a_file_that_is_taken() {
+    let printed = Node::builder().subcommand("config").arg("reference");
+    let (status, reference) = printed.run(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{reference}");
+    assert!(
+        reference.contains("\n# Allowed: a number from 1 to 100000.\nsessions_per_node = 500\n"),
+        "{reference}"
+    );
+    let (code, log) = check(&reference, |node| node.bootstrap("kafka-0:9092")).await;
+    assert_eq!(code, Some(0), "{log}");
+}
+
 /// Whether a node takes a body of this size.
 async fn takes(client: &Client, bytes: usize) -> bool {
     let request = client

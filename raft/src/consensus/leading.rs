@@ -69,6 +69,12 @@ impl Leading {
         self.quorum.leader()
     }
 
+    /// The leader, as this member knows it; nobody if that is this member and it gives the
+    /// leadership up.
+    pub(crate) fn acting_leader(&self) -> Option<Leader> {
+        self.leader().filter(|_| !(self.leads() && self.yields()))
+    }
+
     /// Has the command applied.
     pub(crate) async fn propose(&self, command: Command, deadline: Instant) -> Proposed {
         self.proposals.propose(command, deadline).await
@@ -83,6 +89,11 @@ impl Leading {
     /// Gives the leadership up; see [`Quorum::step_down`].
     pub(crate) async fn step_down(&self, deadline: Instant) -> bool {
         self.quorum.step_down(deadline).await
+    }
+
+    /// Whether this member may stand for election.
+    pub(crate) fn stands(&self) -> bool {
+        self.quorum.stands()
     }
 
     /// Leaves elections to others, or not; see [`Quorum::set_modest`].

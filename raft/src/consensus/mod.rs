@@ -17,6 +17,8 @@
 //!
 //! A cluster of one is the same, with nobody to ask.
 //!
+//! `succession.rs` has a member stand early for a leader that is surely gone.
+//!
 //! `attending.rs` looks who takes part, now and then: who is in no cluster does what
 //! `formation.rs` says, the leader what `membership.rs` says. Both are pure.
 
@@ -30,6 +32,7 @@ mod options;
 mod proposing;
 mod quorum;
 mod recovery;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -54,6 +57,7 @@ pub use options::{Options, Timing};
 pub(crate) use proposing::Proposed;
 pub(crate) use quorum::ReadIndex;
 pub use recovery::{Recovered, recover};
+pub(crate) use succession::{Heard, Missed};
 pub use transfer::{Exported, export, import};
 
 use crate::guard::Desk;
@@ -124,7 +128,10 @@ pub struct Consensus {
     server: Server,
     pub(crate) desk: Arc<Desk>,
     pub(crate) asking: Asking,
-    cluster_name: String,
+    heard: Arc<Heard>,
+    /// How long a leader is silent before it can be missed.
+    succession: Duration,
+    pub(crate) cluster_name: String,
     pub(crate) timing: Timing,
     registry: RegistryHandle,
     pub(crate) replica: Arc<Replica>,
@@ -173,18 +180,22 @@ impl Consensus {
         let name = options.cluster_name.clone();
         let member = options.member.clone();
         let desk = Arc::new(Desk::new(leading.clone(), replica.clone()));
+        let heard = Arc::new(Heard::default());
         let server = Server::new(
             identity.clone(),
             name,
             member,
             leading.clone(),
             desk.clone(),
+            heard.clone(),
         );
         Ok(Self {
             raft,
             server,
             desk,
             asking: asking.clone(),
+            heard,
+            succession: options.timing.succession(options.ordinal),
             identity,
             leading,
             peers,

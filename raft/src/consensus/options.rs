@@ -97,20 +97,35 @@ impl Timing {
         self.heartbeat / 2
     }
 
+    /// The place of the member with this ordinal among those who stand for election, and how wide
+    /// a place is.
+    fn place(&self, ordinal: u64) -> (Duration, Duration) {
+        let all = self.election_max.saturating_sub(self.election_min);
+        let width = all / u32::try_from(PLACES).unwrap_or(u32::MAX);
+        let before = u32::try_from(ordinal % PLACES).unwrap_or_default();
+        (self.election_min + width * before, width)
+    }
+
+    /// After how much silence of a leader that has surely gone the member with this ordinal stands
+    /// for election: by then the next three voters refuse their votes no longer, and no other is
+    /// to stand at the same time.
+    pub(super) fn succession(&self, ordinal: u64) -> Duration {
+        let (begin, width) = self.place(ordinal);
+        begin + width * 4
+    }
+
     /// openraft's settings for the member with this ordinal.
     ///
     /// Each has a place of its own in which it stands for election: members that stand at once
     /// take each other's votes.
     pub(super) fn config(&self, ordinal: u64) -> Result<Config, StartError> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (first, last) = (millis(self.election_min), millis(self.election_max));
-        let width = last.saturating_sub(first) / PLACES;
-        let begin = first + width * (ordinal % PLACES);
+        let (begin, width) = self.place(ordinal);
         let config = Config {
             cluster_name: "sluice".to_owned(),
             heartbeat_interval: millis(self.heartbeat),
-            election_timeout_min: begin,
-            election_timeout_max: begin + width,
+            election_timeout_min: millis(begin),
+            election_timeout_max: millis(begin + width),
             install_snapshot_timeout: millis(self.snapshot_part),
             snapshot_max_chunk_size: SNAPSHOT_PART,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
@@ -136,6 +151,19 @@ mod tests {
         }
         let last = places.last().map(|config| config.election_timeout_max);
         assert!(last.is_some_and(|last| last <= 720));
+    }
+
+    #[test]
+    fn who_stands_for_a_leader_that_has_gone_finds_voters_and_is_sooner_than_otherwise() {
+        let timing = Timing::default();
+        for ordinal in 0..PLACES - 3 {
+            let stands = timing.succession(ordinal);
+            let millis = u64::try_from(stands.as_millis()).unwrap();
+            for voter in 0..=ordinal + 3 {
+                assert!(timing.config(voter).unwrap().election_timeout_max <= millis);
+            }
+            assert!(stands < 2 * timing.place(ordinal).0, "{ordinal}");
+        }
     }
 
     #[test]

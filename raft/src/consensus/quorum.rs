@@ -137,9 +137,13 @@ impl Quorum {
         self.stand_or_not();
     }
 
+    /// Whether this member may stand for election.
+    pub(crate) fn stands(&self) -> bool {
+        !self.yields() && !self.is_modest.load(Ordering::SeqCst)
+    }
+
     fn stand_or_not(&self) {
-        let stands = !self.yields() && !self.is_modest.load(Ordering::SeqCst);
-        self.raft.runtime_config().elect(stands);
+        self.raft.runtime_config().elect(self.stands());
     }
 
     fn is_confirmed(&self) -> bool {

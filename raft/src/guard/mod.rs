@@ -29,6 +29,7 @@ mod registering;
 mod retiring;
 mod standing;
 mod status;
+mod succession;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ impl Guard {
             () = leader.run() => {}
             () = self.live() => {}
             () = self.keep_modest() => {}
+            () = self.succeed() => {}
             () = self.consensus.keep_counting() => {}
         }
     }

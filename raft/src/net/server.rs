@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::error::{InstallSnapshotError, RaftError};
-use openraft::raft::{AppendEntriesRequest, InstallSnapshotRequest, VoteRequest};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest,
+};
 use tokio::time::Instant;
 
 use super::frame::{QuestionV1, RefusalV1, RequestV1, ResponseV1};
 use crate::RaftId;
-use crate::consensus::{Identity, Leading};
+use crate::consensus::{Heard, Identity, Leading};
 use crate::guard::Desk;
 use crate::store::codec::{decode, encode};
 use crate::types::{ClusterId, Member};
@@ -27,6 +29,7 @@ pub(crate) struct Server {
     member: Member,
     leading: Leading,
     desk: Arc<Desk>,
+    heard: Arc<Heard>,
     strangers: Mutex<HashSet<(RaftId, Option<ClusterId>, RefusalV1)>>,
 }
 
@@ -37,6 +40,7 @@ impl Server {
         member: Member,
         leading: Leading,
         desk: Arc<Desk>,
+        heard: Arc<Heard>,
     ) -> Self {
         Self {
             identity,
@@ -44,6 +48,7 @@ impl Server {
             member,
             leading,
             desk,
+            heard,
             strangers: Mutex::default(),
         }
     }
@@ -130,7 +135,11 @@ impl Server {
                     entries: entries.into_iter().map(Into::into).collect(),
                     leader_commit: committed.map(Into::into),
                 };
-                raft.append_entries(request).await.ok()?.into()
+                let response = raft.append_entries(request).await.ok()?;
+                if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                    self.heard.now();
+                }
+                response.into()
             }
             QuestionV1::Vote { vote, last } => {
                 let request = VoteRequest {
@@ -154,9 +163,12 @@ impl Server {
                     done: is_last,
                 };
                 match raft.install_snapshot(request).await {
-                    Ok(response) => ResponseV1::Received {
-                        vote: response.vote.into(),
-                    },
+                    Ok(response) => {
+                        self.heard.now();
+                        ResponseV1::Received {
+                            vote: response.vote.into(),
+                        }
+                    }
                     Err(RaftError::APIError(InstallSnapshotError::SnapshotMismatch(error))) => {
                         ResponseV1::WrongPart {
                             expected: error.expect.offset,
@@ -176,7 +188,7 @@ impl Server {
                 is_formed: raft.is_initialized().await.ok()?,
                 leader: self
                     .leading
-                    .leader()
+                    .acting_leader()
                     .map(|(id, member)| (id, member.into())),
             },
             QuestionV1::Join { member, .. } => self.leading.admit(from, member.into()).await.into(),

@@ -12,6 +12,7 @@ mod nodes;
 mod quorum;
 mod retiring;
 mod served_once;
+mod succession;
 
 use super::*;
 use crate::patience::{always, eventually};

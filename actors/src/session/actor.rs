@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorState, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, ActorContext, ActorState, AsyncContext, Context, StreamHandler};
 use futures::stream;
 use prometheus::IntGauge;
 use sluice_types::Mode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ask::{Ask, Fate};
 use super::end_guard::EndGuard;
 use super::environment::Environment;
 use super::growth::Growth;
@@ -209,10 +208,6 @@ impl SessionActor {
         }
     }
 
-    fn renew(&mut self) {
-        self.silence.ends();
-    }
-
     /// Runs what the handle has: outcomes of commits, records, events.
     pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
         let Some(link) = self.link.clone() else {
@@ -320,81 +315,6 @@ impl Drop for SessionActor {
 impl StreamHandler<Wake> for SessionActor {
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
         self.pump(ctx);
-    }
-}
-
-impl Handler<Fate> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, fate: Fate, ctx: &mut Context<Self>) {
-        let back = self.state.fate(fate.number, fate.delivered);
-        // Or the client has asked for more before it was known that it has this answer.
-        let acknowledges = self.is_acknowledged_by_delivery
-            || self.poll.as_ref().is_some_and(WaitingPoll::acknowledges);
-        if fate.delivered && acknowledges {
-            self.state.acknowledge();
-        }
-        if self.is_acknowledged_by_delivery {
-            self.queue_auto_commit(ctx);
-        }
-        if !back.is_empty() {
-            self.intake.discard(&back.partitions());
-            self.urge(Urgent::Reposition(back), ctx);
-        }
-        self.pump(ctx);
-        self.next_op(ctx);
-    }
-}
-
-impl Handler<Ask> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
-        let ends = ask.ends_session();
-        if self.phase == Phase::Finished && !ends {
-            return ask.refuse(Error::NotHere);
-        }
-        if !ends && !self.holds_lease(ctx) {
-            return ask.refuse(Error::NotHere);
-        }
-        if self.moving && !ends && ask.is_served() {
-            return ask.refuse(Error::Moving);
-        }
-        match ask {
-            Ask::Ready { deadline, reply } => {
-                self.renew();
-                self.ready.push(ReadyWaiter { deadline, reply });
-                ctx.run_later(deadline.remaining(), |actor, _| actor.answer_ready());
-                self.answer_ready();
-            }
-            Ask::Poll {
-                poll,
-                deadline,
-                reply,
-            } => {
-                self.renew();
-                self.start_poll(poll, deadline, reply, ctx);
-            }
-            Ask::Op(op) => {
-                if ends {
-                    self.begin_end(ctx);
-                } else {
-                    self.renew();
-                }
-                self.ask(op, ctx);
-            }
-            Ask::Assignment { reply } => {
-                let _ = reply.send(Ok(self.assignment()));
-            }
-            Ask::HandOver { deadline, reply } => self.begin_handover(deadline, reply, ctx),
-            Ask::Abandon { deadline, reply } => self.abandon(deadline, reply, ctx),
-            Ask::Resume => self.end_handover(ctx),
-            Ask::Snapshot { deadline, reply } => self.snapshot(deadline, reply, ctx),
-            Ask::Panic { reply } => {
-                let _unanswered = reply;
-                panic!("a session was asked to panic")
-            }
-        }
     }
 }
 

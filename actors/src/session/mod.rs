@@ -31,6 +31,7 @@ mod intake;
 mod join;
 mod lease;
 mod link;
+mod mailbox;
 mod manual;
 mod message;
 mod ops;

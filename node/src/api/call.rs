@@ -59,6 +59,8 @@ struct Kept {
     new_id: OnceCell<ConsumerId>,
     session: OnceCell<ConsumerId>,
     budget: Cell<Budget>,
+    /// The session's owner was asked, and has not answered in time.
+    is_owner_silent: Cell<bool>,
 }
 
 /// The time that a request has.
@@ -99,6 +101,7 @@ impl Call {
                 new_id: OnceCell::new(),
                 session: OnceCell::new(),
                 budget: Cell::new(budget),
+                is_owner_silent: Cell::new(false),
             }),
         }
     }
@@ -301,9 +304,22 @@ impl Call {
         Ok((body, charge))
     }
 
+    /// Notes that the session's owner has not answered in time: it is not Kafka that was slow.
+    pub(super) fn owner_is_silent(&self) {
+        self.kept.is_owner_silent.set(true);
+    }
+
     /// The time for a request that changes nothing.
     pub(super) fn budget(&self) -> Budget {
-        self.budget_of(DEADLINE, timed_out)
+        self.budget_of(DEADLINE, self.on_timeout())
+    }
+
+    /// What a request is told that changes nothing and has taken too long.
+    fn on_timeout(&self) -> fn() -> Problem {
+        match self.kept.is_owner_silent.get() {
+            true => || ownership::Error::OwnerUnavailable.into(),
+            false => timed_out,
+        }
     }
 
     /// The time for a request that writes: at its end it is not known what has happened.
@@ -318,7 +334,7 @@ impl Call {
 
     /// The time for a poll, and how long it may wait for records within that.
     pub(super) fn poll_budget(&self, wait: Duration) -> (Budget, Duration) {
-        let budget = self.budget_of(wait + POLL_GRACE, timed_out);
+        let budget = self.budget_of(wait + POLL_GRACE, self.on_timeout());
         let total = budget.end - self.received;
         let margin = (total / 10).clamp(Duration::from_millis(10), Duration::from_millis(250));
         (budget, wait.min(total.saturating_sub(margin)))
@@ -326,7 +342,7 @@ impl Call {
 
     /// The time for a call that waits for so long at most.
     pub(super) fn gathering_budget(&self, most: Duration) -> Budget {
-        self.budget_of(most + POLL_GRACE, timed_out)
+        self.budget_of(most + POLL_GRACE, self.on_timeout())
     }
 
     fn budget_of(&self, most: Duration, on_timeout: fn() -> Problem) -> Budget {

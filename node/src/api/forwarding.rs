@@ -97,8 +97,9 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 if problem.code != Code::KafkaTimeout {
                     return Err(problem);
                 }
-                // Nothing was to be changed, and it is not Kafka that has not answered. The
-                // handler says what becomes of a request whose owner cannot be reached.
+                // Nothing was to be changed. The handler says what becomes of a request whose owner
+                // cannot be reached.
+                call.owner_is_silent();
                 call.avoid(owner.node);
             }
             Err(error) => {

@@ -9,9 +9,9 @@ use tokio::task::AbortHandle;
 
 use crate::net::links::Network;
 use crate::patience::eventually;
-use crate::registry::tests::{create, register};
+use crate::registry::tests::{create, node, registration};
 use crate::types::Member;
-use crate::{Consensus, Options, Outcome, RaftId, RegistryHandle, Timing};
+use crate::{Command, Consensus, Options, Outcome, RaftId, Registration, RegistryHandle, Timing};
 
 pub(super) struct Cluster {
     pub(super) network: Network,
@@ -37,7 +37,11 @@ impl Cluster {
         let others = others.map(|member| (member.raft_id(), member.member.clone()));
         let others: BTreeMap<_, _> = others.collect();
         cluster.member(0).form(others).await.unwrap();
-        let registered = cluster.registry(0).propose(register("a", 1)).await;
+        let roomy = Registration {
+            capacity: 1_000_000,
+            ..registration(node("a"), None)
+        };
+        let registered = cluster.registry(0).propose(Command::Register(roomy)).await;
         assert_eq!(registered, Ok(Outcome::Applied));
         cluster
     }

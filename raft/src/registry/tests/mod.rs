@@ -62,7 +62,7 @@ pub(crate) fn registration(id: NodeId, replaces: Option<u64>) -> Registration {
         raft_id: RaftId::from_number(u64::from(id.name.as_str().as_bytes()[0])),
         version: Version::FIRST,
         release: "0.1.0".to_owned(),
-        capacity: 1_000_000,
+        capacity: 100,
         at: time(0),
         id,
     }

@@ -3,9 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod flood;
+
 use std::fmt;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use sluice_tests::bench::{
     Child, Spread, Table, Task, WriteTask, Writing, Written, print_heading, run_task,
     write_over_http,
@@ -15,6 +17,9 @@ use sluice_tests::{Error, Kafka, Node, unique};
 /// How fast records are written over HTTP, beside a bare librdkafka producer.
 #[derive(Debug, Parser)]
 struct Options {
+    /// Which parts to run; all of them if none is named.
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
     /// Seconds of each case for each side in each round.
     #[arg(long, env = "BENCH_SECONDS", default_value_t = 5.0)]
     seconds: f64,
@@ -27,6 +32,14 @@ struct Options {
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Throughput and latency, beside librdkafka.
+    Rate,
+    /// Memory while clients send more than Kafka takes.
+    Flood,
 }
 
 const PARTITIONS: i32 = 8;
@@ -162,14 +175,25 @@ async fn main() -> Result<(), Error> {
         return Ok(());
     }
     let options = Options::parse();
+    let runs = |part| options.part.is_empty() || options.part.contains(&part);
+    print_heading("produce", Kafka::shared().await);
+    if runs(Part::Rate) {
+        rate(&options).await?;
+    }
+    if runs(Part::Flood) {
+        println!("{}", flood::measure().await?);
+    }
+    Ok(())
+}
+
+async fn rate(options: &Options) -> Result<(), Error> {
     let kafka = Kafka::shared().await;
     let node = Node::builder().kafka(kafka).start().await;
-    print_heading("produce", kafka);
     let mut rounds = vec![Rounds::default(); CASES.len()];
     for round in 0..options.rounds {
         for (case, rounds) in CASES.iter().zip(&mut rounds) {
             eprintln!("round {}: {case}", round + 1);
-            rounds.0.push(turn(kafka, &node, *case, &options).await?);
+            rounds.0.push(turn(kafka, &node, *case, options).await?);
         }
     }
     println!(

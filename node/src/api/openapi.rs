@@ -157,7 +157,7 @@ fn complete(operation: &mut Operation, route: &Route) {
         }
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in COMMON.iter().chain(route.errors) {
+    for code in COMMON.iter().chain(route.errors.iter().copied().flatten()) {
         let status = code.meaning().status.as_u16();
         by_status.entry(status).or_default().push(*code);
     }

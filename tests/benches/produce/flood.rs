@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// Clients that send at once, each again as soon as it is answered.
-const CLIENTS: usize = 64;
+const CLIENTS: usize = 400;
 /// Records of a request.
 const RECORDS: usize = 1_000;
 /// Bytes of a record's value.

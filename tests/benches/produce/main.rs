@@ -20,6 +20,9 @@ struct Options {
     /// Which parts to run; all of them if none is named.
     #[arg(long, value_enum)]
     part: Vec<Part>,
+    /// Only the cases whose name has this in it, such as "64 x 1,".
+    #[arg(long)]
+    only: Option<String>,
     /// Seconds of each case for each side in each round.
     #[arg(long, env = "BENCH_SECONDS", default_value_t = 5.0)]
     seconds: f64,
@@ -126,7 +129,7 @@ async fn turn(
     Ok([native, sluice])
 }
 
-fn table(rounds: &[Rounds]) -> Table {
+fn table(cases: &[Case], rounds: &[Rounds]) -> Table {
     let mut table = Table::new([
         "connections x records",
         "librdkafka, records/s",
@@ -139,7 +142,7 @@ fn table(rounds: &[Rounds]) -> Table {
         "librdkafka CPU s/M",
         "Sluice CPU s/M",
     ]);
-    for (case, rounds) in CASES.iter().zip(rounds) {
+    for (case, rounds) in cases.iter().zip(rounds) {
         let [native, sluice] = [0, 1].map(|side| {
             let rounds = rounds.clone();
             move |of: fn(&Written) -> f64| rounds.spread(|round| of(&round[side]))
@@ -189,9 +192,12 @@ async fn main() -> Result<(), Error> {
 async fn rate(options: &Options) -> Result<(), Error> {
     let kafka = Kafka::shared().await;
     let node = Node::builder().kafka(kafka).start().await;
-    let mut rounds = vec![Rounds::default(); CASES.len()];
+    let only = options.only.as_deref().unwrap_or_default();
+    let is_asked_for = |case: &Case| case.to_string().contains(only);
+    let cases: Vec<Case> = CASES.into_iter().filter(is_asked_for).collect();
+    let mut rounds = vec![Rounds::default(); cases.len()];
     for round in 0..options.rounds {
-        for (case, rounds) in CASES.iter().zip(&mut rounds) {
+        for (case, rounds) in cases.iter().zip(&mut rounds) {
             eprintln!("round {}: {case}", round + 1);
             rounds.0.push(turn(kafka, &node, *case, options).await?);
         }
@@ -200,6 +206,6 @@ async fn rate(options: &Options) -> Result<(), Error> {
         "values of {} B, {} rounds of {} s a case and side\n",
         options.value_bytes, options.rounds, options.seconds
     );
-    println!("{}", table(&rounds));
+    println!("{}", table(&cases, &rounds));
     Ok(())
 }

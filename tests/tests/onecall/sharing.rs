@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use sluice_tests::{Client, Cluster, Kafka, Node, Topic, eventually, unique};
+use sluice_tests::{Client, Cluster, Kafka, NativeMember, Node, Topic, eventually, unique};
 use tokio::time::Instant;
 
 use crate::{DEADLINE, consume, messages, places};
@@ -20,13 +20,26 @@ pub(crate) async fn read_all(
     count: usize,
     most: usize,
 ) -> Vec<Vec<(i64, i64)>> {
+    let group = format!("sluice-consumer-api-group.{topic}");
+    read_all_of(clients, topic, &group, count, most).await
+}
+
+/// The same, of another group than that of a topic by default.
+async fn read_all_of(
+    clients: &[Client],
+    topic: &str,
+    group: &str,
+    count: usize,
+    most: usize,
+) -> Vec<Vec<(i64, i64)>> {
     let read = AtomicUsize::new(0);
     let begun = Instant::now();
     let calling = clients.iter().map(async |client| {
         let mut mine = Vec::new();
         while read.load(Ordering::Relaxed) < count {
             assert!(begun.elapsed() < 2 * DEADLINE, "all messages come");
-            let body = json!({"topic": topic, "max_messages": most, "timeout": 2.0});
+            let body =
+                json!({"topic": topic, "group_id": group, "max_messages": most, "timeout": 2.0});
             let answer = consume(client, body).await.expect(200);
             let found = places(messages(&answer));
             read.fetch_add(found.len(), Ordering::Relaxed);
@@ -48,10 +61,7 @@ async fn calls_on_all_nodes_share_the_messages() {
         .map(|number| cluster.client(number))
         .into();
     let read = read_all(&clients, &topic, 1_200, 25).await;
-    let mut seen = BTreeMap::new();
-    for place in read.iter().flatten() {
-        *seen.entry(*place).or_insert(0) += 1;
-    }
+    let seen = times_read(&read);
     let repeated: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
     assert!(repeated.is_empty(), "{repeated:?}");
     let expected: BTreeSet<(i64, i64)> = (0..4)
@@ -62,6 +72,47 @@ async fn calls_on_all_nodes_share_the_messages() {
     // One member reads for all of them.
     let group = format!("sluice-consumer-api-group.{topic}");
     assert_eq!(kafka.members(&group).await.unwrap().len(), 1);
+}
+
+/// How often each place was read.
+fn times_read(read: &[Vec<(i64, i64)>]) -> BTreeMap<(i64, i64), usize> {
+    let mut times = BTreeMap::new();
+    for place in read.iter().flatten() {
+        *times.entry(*place).or_insert(0) += 1;
+    }
+    times
+}
+
+/// What was given to calls is committed before partitions go to the other member, which reads
+/// without committing and leaves: all comes to calls, and nothing twice.
+#[tokio::test]
+async fn members_that_come_and_go_cost_the_calls_no_message_and_repeat_none() {
+    const ROUNDS: u64 = 3;
+    const EACH: u64 = 400;
+    let kafka = Kafka::shared().await;
+    let cluster = Cluster::builder(kafka.bootstrap()).start().await;
+    let (topic, group) = (unique("topic"), unique("group"));
+    kafka.create_topic(&topic, 4).await.unwrap();
+    let all = usize::try_from(ROUNDS * 2 * EACH).unwrap();
+    let clients: Vec<Client> = [0, 1, 2].map(|number| cluster.client(number)).into();
+    let reading = tokio::spawn({
+        let (topic, group) = (topic.clone(), group.clone());
+        async move { read_all_of(&clients, &topic, &group, all, 20).await }
+    });
+    for _ in 0..ROUNDS {
+        kafka.fill(&topic, EACH, 0).await.unwrap();
+        let other = NativeMember::join(kafka, &group, &topic, "cooperative-sticky");
+        eventually(DEADLINE, "the other member has partitions", async || {
+            !other.assigned().is_empty()
+        })
+        .await;
+        kafka.fill(&topic, EACH, 0).await.unwrap();
+        drop(other);
+    }
+    let times = times_read(&reading.await.unwrap());
+    let repeated: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
+    assert_eq!(times.len(), all);
 }
 
 #[tokio::test]

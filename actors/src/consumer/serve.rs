@@ -201,6 +201,7 @@ impl Worker {
     /// Learns whether a broker is there.
     pub(super) fn probed(&mut self, reached: bool) {
         self.brokers_down &= !reached;
+        self.link.handle.look_for_brokers(reached);
         if self.brokers_down {
             self.end_polls_until(Instant::now(), |_| Err(unreachable()));
         }

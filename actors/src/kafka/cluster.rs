@@ -14,6 +14,7 @@ use rdkafka::metadata::Metadata;
 use sluice_types::TopicName;
 use tokio::time::Instant;
 
+use super::bootstrap::Bootstrap;
 use super::client_config::base_config;
 use super::failure::{code_failure, failure, log};
 use super::logs::Logs;
@@ -22,6 +23,7 @@ use crate::{Config, Deadline, Error};
 /// A client without a group, shared by the node. Its methods block.
 pub(crate) struct Cluster {
     client: BaseConsumer<Refusals>,
+    bootstrap: Bootstrap,
 }
 
 /// Remembers that Kafka refuses the node's credentials: requests themselves only time out then.
@@ -59,12 +61,16 @@ impl Refusals {
 
 impl Cluster {
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let client = base_config(config)
-            .set("client.id", "sluice-metadata")
-            .set("isolation.level", "read_committed")
+        let mut settings = base_config(config);
+        settings.set("client.id", "sluice-metadata");
+        settings.set("isolation.level", "read_committed");
+        let client = settings
             .create_with_context(Refusals::default())
             .map_err(|error| Error::Internal(format!("kafka settings: {error}")))?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            bootstrap: Bootstrap::of(&settings),
+        })
     }
 
     /// How many partitions each topic has; topics that Kafka does not have are absent.
@@ -138,6 +144,7 @@ impl Cluster {
             self.answered();
         } else {
             self.serve();
+            self.bootstrap.missed(self.client.client());
         }
         asked.is_ok()
     }
@@ -152,6 +159,7 @@ impl Cluster {
     fn answered(&self) {
         // What was told before the answer is old news.
         self.serve();
+        self.bootstrap.reached();
         self.client.context().set_refused(None);
     }
 

@@ -1,9 +1,9 @@
 //! The only file with `unsafe`: what librdkafka offers and rdkafka does not pass on.
 //!
-//! Five things: records without what rdkafka adds to each, and headers whose names are not UTF-8
+//! Six things: records without what rdkafka adds to each, and headers whose names are not UTF-8
 //! (rdkafka panics on them); the group's member id and generation; and commits whose outcome comes
-//! back on a queue of their own, per partition, so that it never waits behind unread records; and
-//! whether a record that was not acknowledged may have been written. Long, because there is to be
+//! back on a queue of their own, per partition, so that it never waits behind unread records;
+//! whether a record that was not acknowledged may have been written; and further brokers. Long, because there is to be
 //! no second file of this kind.
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -410,6 +410,15 @@ pub(crate) fn is_perhaps_written(message: &BorrowedMessage<'_>) -> bool {
         status,
         sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
     )
+}
+
+/// Tells a client of brokers that it may not know of, comma separated.
+pub(crate) fn add_brokers<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    servers: &CStr,
+) {
+    // SAFETY: client and text live through the call, which copies the text.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
 }
 
 /// Does to a producer what a sequence of its records that Kafka does not know would do.

@@ -19,7 +19,7 @@ use super::failure::{code_failure, log};
 use super::ffi::{self, CommitQueue, Message, RecordQueue};
 use super::logs::{Logs, named};
 use super::told::Polled;
-use super::{Closer, CommitOutcome, Context, KafkaEvent, failure};
+use super::{Bootstrap, Closer, CommitOutcome, Context, KafkaEvent, failure};
 use crate::Error;
 
 /// What a group has committed for a partition.
@@ -41,6 +41,7 @@ pub(crate) enum Taken<'a> {
 pub(crate) struct Handle {
     parts: Option<Parts>,
     closer: Closer,
+    bootstrap: Bootstrap,
 }
 
 struct Parts {
@@ -93,7 +94,17 @@ impl Handle {
                 consumer,
             }),
             closer,
+            bootstrap: Bootstrap::of(config),
         })
+    }
+
+    /// To be told now and then whether a broker is reached: if none is for long, it looks for the
+    /// first ones again.
+    pub(crate) fn look_for_brokers(&self, is_reached: bool) {
+        match is_reached {
+            true => self.bootstrap.reached(),
+            false => self.bootstrap.missed(self.consumer().client()),
+        }
     }
 
     fn parts(&self) -> &Parts {

@@ -1,6 +1,7 @@
 //! The Kafka side of a session: one consumer handle, its callbacks, and where it is closed; and
 //! what producers need of librdkafka beside rdkafka.
 
+mod bootstrap;
 mod client_config;
 mod closer;
 mod cluster;
@@ -13,6 +14,7 @@ mod logs;
 mod reader;
 mod told;
 
+pub(crate) use bootstrap::Bootstrap;
 pub use client_config::check_property;
 pub(crate) use client_config::{
     HandleKind, NO_GROUP, base_config, consumer_config, member_timeout,

@@ -18,7 +18,7 @@ use super::record::Written;
 use super::verdict::{self, Sent};
 use crate::Error;
 use crate::blocking::Blocking;
-use crate::kafka;
+use crate::kafka::{self, Bootstrap};
 
 /// How long a producer that is given up may go on with what it has: longer than any record is
 /// tried.
@@ -37,6 +37,7 @@ pub(super) struct Encoded<'r> {
 pub(super) struct Live {
     producer: Option<ThreadedProducer<Reports>>,
     blocking: Blocking,
+    bootstrap: Bootstrap,
 }
 
 impl Live {
@@ -50,6 +51,7 @@ impl Live {
             traffic: metrics.traffic(client.get("compression.codec").unwrap_or("none")),
             metrics,
             broken: AtomicBool::new(false),
+            is_reached: AtomicBool::new(true),
         };
         let producer = client.create_with_context(reports);
         let producer: ThreadedProducer<_> =
@@ -57,6 +59,7 @@ impl Live {
         Ok(Self {
             producer: Some(producer),
             blocking,
+            bootstrap: Bootstrap::of(client),
         })
     }
 
@@ -70,6 +73,9 @@ impl Live {
         let Some(producer) = &self.producer else {
             return Err((Code::Fail, ticket));
         };
+        if !producer.context().is_reached.load(Ordering::Relaxed) {
+            self.bootstrap.missed(producer.client());
+        }
         let mut sent = BaseRecord::with_opaque_to(topic, Box::new(ticket));
         sent.key = record.key;
         sent.payload = record.value;
@@ -149,6 +155,8 @@ struct Reports {
     traffic: Traffic,
     /// A fatal error: nothing more can be sent.
     broken: AtomicBool,
+    /// Whether a broker was reached lately, as far as is known.
+    is_reached: AtomicBool,
 }
 
 impl ClientContext for Reports {
@@ -162,9 +170,13 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(Code::Fatal) {
-            tracing::error!(reason, "a producer cannot go on and is replaced");
-            self.broken.store(true, Ordering::Release);
+        match error.rdkafka_error_code() {
+            Some(Code::Fatal) => {
+                tracing::error!(reason, "a producer cannot go on and is replaced");
+                self.broken.store(true, Ordering::Release);
+            }
+            Some(Code::AllBrokersDown) => self.is_reached.store(false, Ordering::Relaxed),
+            _ => {}
         }
     }
 }
@@ -189,9 +201,15 @@ impl ProducerContext for Reports {
                     false => Sent::No,
                 };
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                if code == Code::MessageTimedOut {
+                    self.is_reached.store(false, Ordering::Relaxed);
+                }
                 Err(verdict::of(code, sent, message.partition()))
             }
         };
+        if outcome.is_ok() {
+            self.is_reached.store(true, Ordering::Relaxed);
+        }
         self.metrics.count(&outcome);
         ticket.settle(outcome);
     }

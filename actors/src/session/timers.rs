@@ -30,6 +30,10 @@ impl SessionActor {
         }
         self.watch_lease(TICK, ctx);
         self.pump(ctx);
+        if let Some(link) = &self.link {
+            let is_reached = !self.brokers_down && self.phase == Phase::Running;
+            link.handle.look_for_brokers(is_reached);
+        }
         self.recheck_refusal(ctx);
         self.look_for_growth(ctx);
         self.bound_held();

@@ -59,7 +59,8 @@ pub(super) async fn read(
     read_metered(payload, headers, limit, |_| Ok(())).await
 }
 
-/// As [`read`], asking before each part of so many bytes is kept.
+/// As [`read`], asking before so many bytes are kept: once for all that are announced, so that of
+/// many bodies at once some come through whole, or before each part.
 ///
 /// # Errors
 /// As [`read`], and what `keep` says.
@@ -76,6 +77,11 @@ pub(super) async fn read_metered(
         discard(payload, limit).await;
         return Err(too_large(limit));
     }
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    if let Some(Err(problem)) = announced.map(&mut keep) {
+        discard(payload, limit).await;
+        return Err(problem);
+    }
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -84,7 +90,9 @@ pub(super) async fn read_metered(
             discard(payload, limit).await;
             return Err(too_large(limit));
         }
-        if let Err(problem) = keep(chunk.len()) {
+        if announced.is_none()
+            && let Err(problem) = keep(chunk.len())
+        {
             drop((first, all));
             discard(payload, limit).await;
             return Err(problem);
@@ -94,8 +102,7 @@ pub(super) async fn read_metered(
             None => all.extend_from_slice(&chunk),
             Some(start) => {
                 // As far as it was announced; the memory is used only when it is written to.
-                let whole = announced.and_then(|length| usize::try_from(length).ok());
-                all.reserve(whole.unwrap_or(start.len() + chunk.len()));
+                all.reserve(announced.unwrap_or(start.len() + chunk.len()));
                 all.extend_from_slice(&start);
                 all.extend_from_slice(&chunk);
             }

@@ -106,8 +106,8 @@ const LEASE: Key = Key {
     default: Preset::Is(r#""3s""#),
     allowed: A_WHILE,
     about: "How long a node may serve manually assigned sessions without a word from the leader, \
-            and so how long nobody else takes them over. More than four times the longest wait for \
-            an election; the same on all nodes.",
+            and so how long nobody else takes them over. More than 2.88 s, four times the longest \
+            wait for an election; the same on all nodes.",
 };
 const DEATH_AFTER: Key = Key {
     name: "death_after",
@@ -271,4 +271,19 @@ fn secrets(section: &mut Section<'_>) -> Vec<Secret> {
 fn a_while(value: &Value) -> Option<Duration> {
     const YEAR: u64 = 365 * 24 * 3600 * 1000;
     duration_within(value, 100..=YEAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_lease_is_told_as_it_is() {
+        let least = 4 * Timing::default().election_max;
+        assert!(
+            LEASE
+                .about
+                .contains(&format!("More than {} s,", least.as_secs_f64()))
+        );
+    }
 }

@@ -20,6 +20,13 @@ use crate::ownership::Owner;
 /// How long a connection to another node may take to open. A node that runs answers in a
 /// thousandth of that.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection may be idle before the other machine is asked whether it is there, and how
+/// often it may leave that unanswered, a second each.
+const KEEPALIVE: (Duration, u32) = (Duration::from_secs(2), 3);
+/// How long what was sent may stay unacknowledged: a link that is cut without a word is then found
+/// out by the kernel, and not only when a request's time is over.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How long an answer stays with its owner because there is no room for it here: less than the
 /// owner waits for its taker, [`SILENCE`].
 const ROOM_WITHIN: Duration = Duration::from_secs(2);
@@ -88,9 +95,15 @@ pub(crate) enum PeerError {
 
 /// An HTTP client to other nodes.
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
+    builder
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
+        .tcp_keepalive(KEEPALIVE.0)
+        .tcp_keepalive_interval(Duration::from_secs(1))
+        .tcp_keepalive_retries(KEEPALIVE.1)
         // A node is reached directly whatever the environment says of proxies.
         .no_proxy()
         // Nodes speak no TLS to each other, and a machine may trust nobody.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sluice_tests::{Answer, Client, Kafka, Node, Reply, unique};
+use sluice_tests::{Answer, Client, Kafka, Node, Reply, eventually, unique};
 use tokio::time::Instant;
 
 /// Far more than anything here takes, also on a machine that is busy with other tests.
@@ -39,10 +39,14 @@ async fn topic(kafka: &Kafka, records: u64) -> String {
 }
 
 /// Writes further records to a Kafka that was away; a producer of before may not know the topic
-/// any more.
+/// any more, nor does a new one while the broker is not yet its leader again.
 async fn fill_anew(kafka: &Kafka, topic: &str, records: u64) {
     let back = Kafka::connect(kafka.bootstrap()).await;
     let back = back.expect("Kafka is back");
+    eventually(DEADLINE, "the topic has a leader", async || {
+        back.end_offsets(topic).await
+    })
+    .await;
     let filled = back.fill(topic, records, 10).await;
     filled.expect("Kafka takes records");
 }

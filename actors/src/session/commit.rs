@@ -49,6 +49,7 @@ impl SessionActor {
             let _ = reply.send(answer);
             return None;
         }
+        self.state.committed_by_client(&offsets);
         let seek_seq = self.state.seek_seq();
         let sent = offsets.clone();
         Some(Box::pin(async move {

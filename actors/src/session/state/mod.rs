@@ -265,6 +265,25 @@ impl State {
         }
     }
 
+    /// The client commits these offsets: of an answer on its way it has what lies before them, and
+    /// that does not come again, whatever is told of the answer. More is not said by it.
+    pub(crate) fn committed_by_client(&mut self, offsets: &Offsets) {
+        let Some(answer) = &self.on_its_way else {
+            return;
+        };
+        let within = |(at, end): &(TopicPartition, Offset)| {
+            let offset = offsets.get(at).filter(|offset| *offset <= end)?;
+            Some((at.clone(), *offset))
+        };
+        let had: Vec<(TopicPartition, Offset)> = answer.ends.iter().filter_map(within).collect();
+        for (at, offset) in had {
+            if let Some(slot) = self.slot_mut(&at).filter(|slot| slot.position < offset) {
+                slot.position = offset;
+                slot.delivered = Some(offset);
+            }
+        }
+    }
+
     fn take_back(&mut self, answer: OnItsWay) -> Offsets {
         let mut back = Offsets::new();
         for (at, _) in answer.ends {

@@ -69,6 +69,26 @@ fn a_lost_answer_is_read_again() {
 }
 
 #[test]
+fn what_the_client_commits_of_an_answer_on_its_way_does_not_come_again() {
+    for (committed, again) in [(12, 12), (15, 15), (10, 10), (9, 10), (16, 10)] {
+        let mut state = state();
+        let number = answer_up_to(&mut state, 15);
+        state.committed_by_client(&offsets(&[(0, committed), (1, 10)]));
+        check_position(&state, again);
+        assert!(state.awaits_fate());
+        assert_eq!(state.fate(number, false), offsets(&[(0, again)]));
+        check_position(&state, again);
+        let slot = state.locate("t", 0).unwrap();
+        assert!(state.fetch(slot, offset(again)), "{committed}");
+    }
+    let mut state = state();
+    let number = answer_up_to(&mut state, 15);
+    state.committed_by_client(&offsets(&[(0, 12)]));
+    assert!(state.fate(number, true).is_empty());
+    check_position(&state, 15);
+}
+
+#[test]
 fn a_fate_that_comes_late_changes_nothing() {
     let mut state = state();
     let first = answer_up_to(&mut state, 12);

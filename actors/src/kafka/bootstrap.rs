@@ -6,6 +6,7 @@
 //! `metadata.recovery.rebootstrap.trigger.ms` begins only with a question.
 
 use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const SELDOM: Duration = Duration::from_secs(60);
 pub(crate) struct Bootstrap {
     servers: CString,
     missing: Mutex<Option<Missing>>,
+    /// Whether any is: producers ask for every record.
+    is_missing: AtomicBool,
 }
 
 /// No broker is reached.
@@ -40,27 +43,49 @@ impl Bootstrap {
         Self {
             servers: CString::new(servers).unwrap_or_default(),
             missing: Mutex::default(),
+            is_missing: AtomicBool::new(false),
         }
     }
 
     /// Notes that a broker is reached.
     pub(crate) fn reached(&self) {
-        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if self.is_missing.load(Ordering::Relaxed) {
+            self.note(None);
+        }
     }
 
-    /// Notes that no broker is reached; tells the client where to look, if that has lasted.
-    pub(crate) fn missed<C: ClientContext>(&self, client: &Client<C>) {
-        if self.is_due(Instant::now()) {
+    /// Notes that no broker is reached.
+    pub(crate) fn missed(&self) {
+        self.missed_at(Instant::now());
+    }
+
+    fn missed_at(&self, now: Instant) {
+        if !self.is_missing.load(Ordering::Relaxed) {
+            self.note(Some(Missing {
+                since: now,
+                wait: FIRST,
+            }));
+        }
+    }
+
+    fn note(&self, change: Option<Missing>) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_missing.store(change.is_some(), Ordering::Relaxed);
+        *missing = change;
+    }
+
+    /// Tells the client where to look, if no broker has been reached for long.
+    pub(crate) fn remind<C: ClientContext>(&self, client: &Client<C>) {
+        if self.is_missing.load(Ordering::Relaxed) && self.is_due(Instant::now()) {
             ffi::add_brokers(client, &self.servers);
         }
     }
 
     fn is_due(&self, now: Instant) -> bool {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = missing.get_or_insert(Missing {
-            since: now,
-            wait: FIRST,
-        });
+        let Some(found) = missing.as_mut() else {
+            return false;
+        };
         let is_due = now.saturating_duration_since(found.since) >= found.wait;
         if is_due {
             found.since = now;
@@ -79,9 +104,12 @@ mod tests {
         let bootstrap = Bootstrap::of(&ClientConfig::new());
         let start = Instant::now();
         let told = |from: u64, seconds: u64| -> Vec<u64> {
-            let all = from..from + seconds;
-            all.filter(|at| bootstrap.is_due(start + Duration::from_secs(*at)))
-                .collect()
+            let all = (from..from + seconds).map(|at| (at, start + Duration::from_secs(at)));
+            let is_told = all.filter(|(_, now)| {
+                bootstrap.missed_at(*now);
+                bootstrap.is_due(*now)
+            });
+            is_told.map(|(at, _)| at).collect()
         };
         assert_eq!(told(0, 200), [5, 15, 35, 75, 135, 195]);
         bootstrap.reached();

@@ -144,7 +144,8 @@ impl Cluster {
             self.answered();
         } else {
             self.serve();
-            self.bootstrap.missed(self.client.client());
+            self.bootstrap.missed();
+            self.bootstrap.remind(self.client.client());
         }
         asked.is_ok()
     }

@@ -103,7 +103,10 @@ impl Handle {
     pub(crate) fn look_for_brokers(&self, is_reached: bool) {
         match is_reached {
             true => self.bootstrap.reached(),
-            false => self.bootstrap.missed(self.consumer().client()),
+            false => {
+                self.bootstrap.missed();
+                self.bootstrap.remind(self.consumer().client());
+            }
         }
     }
 

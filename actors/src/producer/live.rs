@@ -37,7 +37,6 @@ pub(super) struct Encoded<'r> {
 pub(super) struct Live {
     producer: Option<ThreadedProducer<Reports>>,
     blocking: Blocking,
-    bootstrap: Bootstrap,
 }
 
 impl Live {
@@ -51,7 +50,7 @@ impl Live {
             traffic: metrics.traffic(client.get("compression.codec").unwrap_or("none")),
             metrics,
             broken: AtomicBool::new(false),
-            is_reached: AtomicBool::new(true),
+            bootstrap: Bootstrap::of(client),
         };
         let producer = client.create_with_context(reports);
         let producer: ThreadedProducer<_> =
@@ -59,7 +58,6 @@ impl Live {
         Ok(Self {
             producer: Some(producer),
             blocking,
-            bootstrap: Bootstrap::of(client),
         })
     }
 
@@ -73,9 +71,7 @@ impl Live {
         let Some(producer) = &self.producer else {
             return Err((Code::Fail, ticket));
         };
-        if !producer.context().is_reached.load(Ordering::Relaxed) {
-            self.bootstrap.missed(producer.client());
-        }
+        producer.context().bootstrap.remind(producer.client());
         let mut sent = BaseRecord::with_opaque_to(topic, Box::new(ticket));
         sent.key = record.key;
         sent.payload = record.value;
@@ -155,8 +151,7 @@ struct Reports {
     traffic: Traffic,
     /// A fatal error: nothing more can be sent.
     broken: AtomicBool,
-    /// Whether a broker was reached lately, as far as is known.
-    is_reached: AtomicBool,
+    bootstrap: Bootstrap,
 }
 
 impl ClientContext for Reports {
@@ -175,7 +170,7 @@ impl ClientContext for Reports {
                 tracing::error!(reason, "a producer cannot go on and is replaced");
                 self.broken.store(true, Ordering::Release);
             }
-            Some(Code::AllBrokersDown) => self.is_reached.store(false, Ordering::Relaxed),
+            Some(Code::AllBrokersDown) => self.bootstrap.missed(),
             _ => {}
         }
     }
@@ -202,13 +197,13 @@ impl ProducerContext for Reports {
                 };
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 if code == Code::MessageTimedOut {
-                    self.is_reached.store(false, Ordering::Relaxed);
+                    self.bootstrap.missed();
                 }
                 Err(verdict::of(code, sent, message.partition()))
             }
         };
         if outcome.is_ok() {
-            self.is_reached.store(true, Ordering::Relaxed);
+            self.bootstrap.reached();
         }
         self.metrics.count(&outcome);
         ticket.settle(outcome);

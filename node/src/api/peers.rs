@@ -6,14 +6,17 @@ use actix_web::body::BoxBody;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use sluice_types::Epoch;
-use uuid::Uuid;
 
 use super::body::read;
 use super::state::State;
-use crate::peer::{Credentials, EPOCH, FRAMES, Refused, Word};
+use crate::peer::{Credentials, EPOCH, FRAMES, Refused, Saying, WORDS};
 
 /// Largest frame: members send commands, and snapshots in parts, of a few MiB.
 const FRAME_BYTES: usize = 16 << 20;
+
+/// Largest request with words on answers: a word takes less than 80 bytes, and some thousands come
+/// at once at most.
+const WORDS_BYTES: usize = 1 << 20;
 
 /// Mounts what clients have no use for.
 pub(super) fn configure(config: &mut web::ServiceConfig, state: &Arc<State>) {
@@ -24,15 +27,13 @@ pub(super) fn configure(config: &mut web::ServiceConfig, state: &Arc<State>) {
             async move { frame(&state, &http, payload).await }
         },
     )));
-    let state = Arc::clone(state);
-    config.service(
-        web::resource("/answers/{token}/{word}").route(web::post().to(
-            move |http: HttpRequest, path: web::Path<(Uuid, String)>| {
-                let state = Arc::clone(&state);
-                async move { tell(&state, &http, &path).await }
-            },
-        )),
-    );
+    let of_words = Arc::clone(state);
+    config.service(web::resource(WORDS).route(web::post().to(
+        move |http: HttpRequest, payload: web::Payload| {
+            let state = Arc::clone(&of_words);
+            async move { hear(&state, &http, payload).await }
+        },
+    )));
 }
 
 /// A frame of another member of the consensus.
@@ -50,22 +51,23 @@ async fn frame(state: &State, http: &HttpRequest, payload: web::Payload) -> Http
     }
 }
 
-/// What became of an answer that the other node has been handing to its client.
-async fn tell(
-    state: &State,
-    http: &HttpRequest,
-    (token, word): &(Uuid, String),
-) -> HttpResponse<BoxBody> {
+/// What becomes of answers that the other node is handing to its clients.
+async fn hear(state: &State, http: &HttpRequest, payload: web::Payload) -> HttpResponse<BoxBody> {
     if let Err(refused) = check(state, http.headers()) {
         return *refused;
     }
-    let Some(word) = Word::parse(word) else {
-        return HttpResponse::NotFound().finish();
+    let mut payload = payload.into_inner();
+    let Ok(body) = read(&mut payload, http.headers(), WORDS_BYTES).await else {
+        return HttpResponse::BadRequest().finish();
     };
-    match state.fates.tell(token, word).await {
-        true => HttpResponse::NoContent().finish(),
-        false => HttpResponse::Gone().finish(),
+    let Ok(sayings) = serde_json::from_slice::<Vec<Saying>>(&body) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    for saying in sayings {
+        // One that nobody waits for any more has been heard before, or too late.
+        let _ = state.fates.tell(&saying).await;
     }
+    HttpResponse::NoContent().finish()
 }
 
 /// Lets in only nodes of the cluster that mean this run of this node.

@@ -15,6 +15,7 @@ use crate::cluster::{Membership, Seat};
 use crate::config::Drain;
 use crate::failure::Failure;
 use crate::ownership::Ownership;
+use crate::peer::Peers;
 
 /// The part of the drain's time that is kept for ending what could not be handed over.
 const ENDING_SHARE: f64 = 0.3;
@@ -41,6 +42,7 @@ pub struct Running {
     /// The sessions of the cluster.
     pub ownership: Ownership,
     pub(super) producers: Producers,
+    pub(super) peers: Peers,
     pub(super) seat: Seat,
     pub(super) watching: JoinHandle<()>,
     pub(super) draining: Draining,
@@ -82,8 +84,8 @@ impl Running {
             tracing::warn!("not all sessions ended before the drain timeout");
         }
         // The internal port, the last of them, is needed until clients have their answers.
-        let (clients, peers) = self.servers;
-        for servers in [clients, peers] {
+        let (clients, internal) = self.servers;
+        for servers in [clients, internal] {
             let closing = servers.into_iter().map(|(handle, task)| async move {
                 handle.stop(true).await;
                 // Stopping has been asked for; how the task ended says nothing more.
@@ -93,6 +95,10 @@ impl Running {
             if timeout_at(all.instant(), closed).await.is_err() {
                 tracing::warn!("not all connections closed before the drain timeout");
             }
+        }
+        // Records of an answer whose owner hears nothing of it come again.
+        if timeout_at(all.instant(), self.peers.said()).await.is_err() {
+            tracing::warn!("not all nodes heard what became of their answers");
         }
         // Nothing comes any more; what was taken is on its way already.
         let unwritten = self.producers.flush(all).await;

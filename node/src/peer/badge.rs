@@ -35,6 +35,7 @@ pub(crate) struct Credentials(Arc<Inner>);
 struct Inner {
     cluster: String,
     sender: NodeName,
+    /// As they are shown.
     secrets: Vec<Secret>,
 }
 
@@ -42,10 +43,11 @@ impl Credentials {
     /// Those of the node `sender`. The first secret is shown, all are accepted: so one can replace
     /// another without a gap.
     pub(crate) fn new(cluster: String, sender: NodeName, secrets: Vec<Secret>) -> Self {
+        let shown = |secret: &Secret| Secret::new(hex(secret.reveal()));
         Self(Arc::new(Inner {
             cluster,
             sender,
-            secrets,
+            secrets: secrets.iter().map(shown).collect(),
         }))
     }
 
@@ -55,7 +57,7 @@ impl Credentials {
         let secret = self.0.secrets.first().map_or("", Secret::reveal);
         put(&mut headers, CLUSTER, &self.0.cluster);
         put(&mut headers, SENDER, self.0.sender.as_str());
-        put(&mut headers, SECRET, &hex(secret));
+        put(&mut headers, SECRET, secret);
         headers
     }
 
@@ -66,7 +68,7 @@ impl Credentials {
             return Err(Refused::Cluster);
         }
         let secret = shown(SECRET).unwrap_or_default();
-        let knows = |known: &str| is_same(hex(known).as_bytes(), secret);
+        let knows = |known: &str| is_same(known.as_bytes(), secret);
         let is_right = match &self.0.secrets[..] {
             [] => secret.is_empty(),
             secrets => secrets.iter().map(Secret::reveal).any(knows),

@@ -8,13 +8,13 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
 use sluice_actors::{AnswerBudget, HeldBytes};
-use sluice_raft::NodeAddress;
-use sluice_types::{Epoch, NodeId};
+use sluice_types::Epoch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::{ANSWER, Badge, EPOCH, ROOM, SAY_EVERY, SILENCE, Word};
+use super::words::Words;
+use super::{ANSWER, Badge, EPOCH, ROOM, SAY_EVERY, Saying, Word};
 use crate::ownership::Owner;
 
 /// How long a connection to another node may take to open. A node that runs answers in a
@@ -28,10 +28,8 @@ const KEEPALIVE: (Duration, u32) = (Duration::from_secs(2), 3);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How long an answer stays with its owner because there is no room for it here: less than the
-/// owner waits for its taker, [`SILENCE`].
+/// owner waits for its taker, [`SILENCE`](super::SILENCE).
 const ROOM_WITHIN: Duration = Duration::from_secs(2);
-/// How long before another try to say what became of an answer.
-const SAY_AGAIN: Duration = Duration::from_millis(200);
 
 /// Reaches other nodes. Clones share connections.
 #[derive(Clone, Debug)]
@@ -39,6 +37,7 @@ pub(crate) struct Peers {
     http: reqwest::Client,
     badge: Badge,
     answers: AnswerBudget,
+    words: Words,
 }
 
 /// A request to be sent on.
@@ -113,15 +112,19 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 impl Peers {
-    /// Requests that show this badge, and whose answers are counted in this budget.
+    /// Requests that show this badge, and whose answers are counted in this budget. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
     pub(crate) fn new(badge: Badge, answers: AnswerBudget) -> Result<Self, reqwest::Error> {
+        let http = client()?;
+        let words = Words::new(http.clone(), badge.clone());
         Ok(Self {
-            http: client()?,
+            http,
             badge,
             answers,
+            words,
         })
     }
 
@@ -179,6 +182,11 @@ impl Peers {
         }
     }
 
+    /// Waits until the owners of all answers have been told what became of those.
+    pub(crate) async fn said(&self) {
+        self.words.said().await;
+    }
+
     /// Makes room for an answer with records before it is taken.
     ///
     /// One of which more was asked for than there is room for by now waits at its owner. One of
@@ -193,19 +201,9 @@ impl Peers {
     }
 
     fn fate(&self, owner: &Owner, headers: &HeaderMap) -> Option<Box<RemoteFate>> {
-        let token = headers.get(ANSWER)?.to_str().ok()?.parse().ok()?;
-        let fate = RemoteFate::new(self.clone(), owner, token);
+        let answer = headers.get(ANSWER)?.to_str().ok()?.parse().ok()?;
+        let fate = RemoteFate::new(self.words.clone(), owner.clone(), answer);
         Some(Box::new(fate))
-    }
-
-    /// Says once what becomes of an answer.
-    async fn say(&self, address: &NodeAddress, receiver: &NodeId, token: Uuid, word: Word) -> bool {
-        let url = format!("http://{address}/answers/{token}/{}", word.as_str());
-        let mut sending = self.http.post(url).timeout(SILENCE);
-        for (name, value) in self.badge.show(receiver).iter() {
-            sending = sending.header(name.as_str(), value.as_bytes());
-        }
-        sending.send().await.is_ok()
     }
 }
 
@@ -244,10 +242,9 @@ fn actix_headers(headers: &reqwest::header::HeaderMap) -> HeaderMap {
 /// The fate of an answer that is another node's. Until it is known, that node is told that the
 /// client is still taking the answer.
 pub(crate) struct RemoteFate {
-    peers: Peers,
-    address: NodeAddress,
-    receiver: NodeId,
-    token: Uuid,
+    words: Words,
+    owner: Owner,
+    answer: Uuid,
     progress: JoinHandle<()>,
     word: Word,
     /// What the answer takes of the budget of those on their way.
@@ -255,23 +252,21 @@ pub(crate) struct RemoteFate {
 }
 
 impl RemoteFate {
-    fn new(peers: Peers, owner: &Owner, token: Uuid) -> Self {
-        let (address, receiver) = (owner.address.clone(), owner.node.clone());
+    fn new(words: Words, owner: Owner, answer: Uuid) -> Self {
         let progress = tokio::spawn({
-            let (peers, address, receiver) = (peers.clone(), address.clone(), receiver.clone());
+            let (words, owner) = (words.clone(), owner.clone());
             async move {
+                let word = Word::Progress;
                 loop {
                     sleep(SAY_EVERY).await;
-                    // One that does not arrive is followed by another.
-                    peers.say(&address, &receiver, token, Word::Progress).await;
+                    words.say(&owner, Saying { answer, word });
                 }
             }
         });
         Self {
-            peers,
-            address,
-            receiver,
-            token,
+            words,
+            owner,
+            answer,
             progress,
             word: Word::Lost,
             held: None,
@@ -287,25 +282,15 @@ impl RemoteFate {
 impl Drop for RemoteFate {
     fn drop(&mut self) {
         self.progress.abort();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            // The process ends. Silence says that the answer is lost.
-            return;
-        };
-        let (peers, address) = (self.peers.clone(), self.address.clone());
-        let (receiver, token, word) = (self.receiver.clone(), self.token, self.word);
-        runtime.spawn(async move {
-            let until = Instant::now() + SILENCE;
-            while !peers.say(&address, &receiver, token, word).await && Instant::now() < until {
-                sleep(SAY_AGAIN).await;
-            }
-        });
+        let (answer, word) = (self.answer, self.word);
+        self.words.say(&self.owner, Saying { answer, word });
     }
 }
 
 impl fmt::Debug for RemoteFate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteFate")
-            .field("token", &self.token)
+            .field("answer", &self.answer)
             .finish_non_exhaustive()
     }
 }

@@ -8,35 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::SILENCE;
-
-/// What the entry node says of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// The client is still taking it.
-    Progress,
-    /// The client's connection has taken it whole.
-    Delivered,
-    /// It has not reached the client.
-    Lost,
-}
-
-impl Word {
-    /// The word as the last part of a path.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Progress => "progress",
-            Self::Delivered => "delivered",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// The word of that name.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Progress, Self::Delivered, Self::Lost];
-        all.into_iter().find(|word| word.as_str() == text)
-    }
-}
+use super::{SILENCE, Saying, Word};
 
 /// The answers on their way over other nodes. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -72,10 +44,10 @@ impl Fates {
     }
 
     /// Says what became of an answer. `false` if nobody waits for that any more.
-    pub(crate) async fn tell(&self, token: &Uuid, word: Word) -> bool {
-        let waiting = self.lock().get(token).cloned();
+    pub(crate) async fn tell(&self, saying: &Saying) -> bool {
+        let waiting = self.lock().get(&saying.answer).cloned();
         match waiting {
-            Some(waiting) => waiting.send(word).await.is_ok(),
+            Some(waiting) => waiting.send(saying.word).await.is_ok(),
             None => false,
         }
     }
@@ -125,15 +97,19 @@ mod tests {
         (token, fate)
     }
 
+    async fn tell(fates: &Fates, answer: Uuid, word: Word) -> bool {
+        fates.tell(&Saying { answer, word }).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_delivered_when_the_entry_node_says_so() {
         let fates = Fates::default();
         let (token, fate) = kept(&fates);
         for _ in 0..3 {
             tokio::time::sleep(SILENCE - Duration::from_secs(1)).await;
-            assert!(fates.tell(&token, Word::Progress).await);
+            assert!(tell(&fates, token, Word::Progress).await);
         }
-        assert!(fates.tell(&token, Word::Delivered).await);
+        assert!(tell(&fates, token, Word::Delivered).await);
         assert_eq!(fate.await, Ok(()));
     }
 
@@ -141,7 +117,7 @@ mod tests {
     async fn an_answer_is_lost_when_the_entry_node_says_so_or_nothing() {
         let fates = Fates::default();
         let (token, fate) = kept(&fates);
-        assert!(fates.tell(&token, Word::Lost).await);
+        assert!(tell(&fates, token, Word::Lost).await);
         assert!(fate.await.is_err());
         let (token, fate) = kept(&fates);
         drop(fates.taken(token));
@@ -150,7 +126,10 @@ mod tests {
         fates.taken(token)();
         assert!(fate.await.is_err(), "by silence");
         tokio::task::yield_now().await;
-        assert!(!fates.tell(&token, Word::Delivered).await, "it is too late");
+        assert!(
+            !tell(&fates, token, Word::Delivered).await,
+            "it is too late"
+        );
         assert!(fates.lock().is_empty());
     }
 }

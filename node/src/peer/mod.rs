@@ -5,7 +5,7 @@
 //!   api/forwarding.rs -> client.rs ==== HTTP ====> the same routes, on the internal port
 //!                          |  badge.rs: cluster, secret, sender, receiver
 //!   the answer, whole <----+------ answer token -- fates.rs keeps its fate
-//!   to the client: delivered, or lost -----------> and is told it
+//!   to the client: delivered, or lost - words.rs -> and is told it
 //! ```
 
 mod badge;
@@ -13,16 +13,21 @@ mod client;
 mod fates;
 mod strangers;
 mod transport;
+mod words;
 
 pub(crate) use badge::{Badge, Credentials, Refused};
 pub(crate) use client::{Answered, Forward, PeerError, Peers, RemoteFate};
-pub(crate) use fates::{Fates, Word};
+pub(crate) use fates::Fates;
 pub(crate) use strangers::Strangers;
 pub(crate) use transport::{FRAMES, Frames};
+pub(crate) use words::{Saying, Word};
 
 use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
+
+/// Where a node is told what became of its answers.
+pub(crate) const WORDS: &str = "/answers";
 
 /// How much of a request's time had passed when it was sent on, in milliseconds.
 pub(crate) const ELAPSED: HeaderName = HeaderName::from_static("sluice-elapsed-ms");

@@ -110,7 +110,7 @@ impl Seat {
                 name: me.name.to_string(),
                 address: me.address.to_string(),
             },
-            ordinal: ordinal(&me.address, cluster),
+            ordinal: ordinal(&me, cluster),
             transport,
             timing: Timing {
                 forget_after: cluster.forget_after,
@@ -239,12 +239,21 @@ impl Places for Guard {
     }
 }
 
-/// The number of this node among the peers: of the first ones each stands for election in a time
-/// of its own.
-fn ordinal(address: &NodeAddress, cluster: &config::Cluster) -> u64 {
+/// The place of this node among those that stand for election, each in a time of its own: that
+/// among the peers, or of one that has come later the number its name ends with, as those of a
+/// StatefulSet do.
+fn ordinal(me: &Introduction, cluster: &config::Cluster) -> u64 {
     let peers = cluster.peers.iter().map(ToString::to_string);
-    let own = peers.into_iter().position(|peer| peer == address.as_str());
-    own.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
+    let own = peers
+        .into_iter()
+        .position(|peer| peer == me.address.as_str());
+    let by_name = || {
+        let name = me.name.as_str();
+        let number = &name[name.trim_end_matches(|c: char| c.is_ascii_digit()).len()..];
+        number.parse().ok()
+    };
+    let own = own.and_then(|at| u64::try_from(at).ok());
+    own.or_else(by_name).unwrap_or(0)
 }
 
 #[cfg(test)]

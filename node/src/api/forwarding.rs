@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use sluice_actors::Deadline;
 use tokio::time::Instant;
 
@@ -75,6 +75,14 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
         };
         state.http_metrics.sent_on(&answered, sent.elapsed());
         match answered {
+            // The owner is cut off. If others decide, the session moves, and the request waits for
+            // that.
+            Ok(Answered::Reply { ref headers, .. })
+                if says(headers, Code::NoQuorum) && state.ownership.has_quorum().await =>
+            {
+                tracing::debug!(owner = %owner.node, "the owner is cut off from the majority");
+                call.avoid(owner.node);
+            }
             Ok(Answered::Reply {
                 status,
                 headers,
@@ -109,6 +117,12 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
             }
         }
     }
+}
+
+/// Whether an answer is this error.
+fn says(headers: &HeaderMap, code: Code) -> bool {
+    let said = headers.get(crate::peer::CODE).map(HeaderValue::as_bytes);
+    said == Some(code.meaning().code.as_bytes())
 }
 
 async fn send_on(call: &Call, owner: &Owner, is_sparing: bool) -> Result<Answered, PeerError> {

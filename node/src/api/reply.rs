@@ -130,7 +130,7 @@ impl Reply {
             body,
             fate: fate.map(Fate::There),
             encoded: false,
-            code: codes.find(|code| told == Some(code)),
+            code: told.and_then(|told| codes.find(|code| *code == told)),
         }
     }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use sluice_actors::{Deadline, Producers, Sessions};
 use sluice_raft::guard::{Guard, NodeChangeError};
+use sluice_types::NodeName;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::api::Draining;
 use crate::cluster::{Membership, Seat};
@@ -23,6 +24,12 @@ const ENDING_SHARE: f64 = 0.3;
 /// How long a node that has handed its sessions over waits for their takers before it gives its
 /// leadership up: an election would keep them waiting.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a node that is to stop waits for a leader that notes it, and how long between two
+/// tries: as long as one that froze takes to be replaced, and no longer, since after that the
+/// majority stops, too.
+const DECIDED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Of what is left of the drain, this much is for closing connections after sessions have ended.
 const CLOSING_SHARE: Duration = Duration::from_secs(2);
@@ -117,7 +124,7 @@ impl Running {
     async fn hand_over(&self, guard: &Guard, until: Instant) {
         let name = guard.standing().node.name;
         let giving = async {
-            guard.drain(&name).await?;
+            ask_for_drain(guard, &name).await?;
             self.ownership.drained().await;
             self.ownership.taken_up(TAKEN_UP_WITHIN).await;
             Ok::<_, NodeChangeError>(())
@@ -134,5 +141,19 @@ impl Running {
     /// Waits until the node cannot go on, or cannot even stop in good order.
     pub fn failed(&self) -> impl Future<Output = Failure> + use<> {
         self.seat.failed()
+    }
+}
+
+/// Has the registry note the drain. Between two leaders it takes a while to.
+async fn ask_for_drain(guard: &Guard, name: &NodeName) -> Result<(), NodeChangeError> {
+    let until = Instant::now() + DECIDED_WITHIN;
+    loop {
+        match guard.drain(name).await {
+            Err(NodeChangeError::Registry(error)) if Instant::now() < until => {
+                tracing::debug!(%error, "the cluster is told of the drain again");
+                sleep(ASK_AGAIN).await;
+            }
+            asked => return asked,
+        }
     }
 }

@@ -107,7 +107,8 @@ const LEASE: Key = Key {
     allowed: A_WHILE,
     about: "How long a node may serve manually assigned sessions without a word from the leader, \
             and so how long nobody else takes them over. More than 2.88 s, four times the longest \
-            wait for an election; the same on all nodes.",
+            wait for an election; the same on all nodes. It may only be lowered while all nodes are \
+            stopped: a leader with a shorter one does not wait for the end of what another granted.",
 };
 const DEATH_AFTER: Key = Key {
     name: "death_after",

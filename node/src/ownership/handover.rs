@@ -92,7 +92,7 @@ pub(super) async fn run<H: Host>(
             () = changes.changed() => {}
             Ok(()) = asked.changed() => {
                 let moves = asked.borrow_and_update().clone();
-                give_asked(&core, moves).await;
+                begin_asked(&core, moves);
             }
             () = tokio::time::sleep(AGAIN), if is_draining => {}
             () = core.stopped() => return,
@@ -100,18 +100,21 @@ pub(super) async fn run<H: Host>(
     }
 }
 
-/// Hands over what the leader asks for, which is little at a time. What fails is asked for again.
-async fn give_asked<H: Host>(core: &Arc<Core<H>>, moves: Vec<AskedMove>) {
-    let session = |asked: &AskedMove| {
-        let session = core.registry.lookup(&asked.claim.id)?;
-        let is_asked = session.claim() == asked.claim && core.is_ours(&session);
-        (is_asked && !core.supervision().is_held(session.stamp)).then_some(session)
-    };
-    let giving = moves.into_iter().filter_map(|asked| {
-        let session = session(&asked)?;
-        Some(give(core, session, asked.to))
-    });
-    futures::future::join_all(giving).await;
+/// Begins to hand over what the leader asks for, which is little at a time. What fails is asked for
+/// again. A drain does not wait for it.
+fn begin_asked<H: Host>(core: &Arc<Core<H>>, moves: Vec<AskedMove>) {
+    for AskedMove { claim, to } in moves {
+        let session = core.registry.lookup(&claim.id);
+        let is_asked = |session: &SessionView| {
+            session.claim() == claim
+                && core.is_ours(session)
+                && !core.supervision().is_held(session.stamp)
+        };
+        if let Some(session) = session.filter(is_asked) {
+            // It goes on when the handle is dropped.
+            drop(spawn(core, session, to, Deadline::after(REST_WITHIN)));
+        }
+    }
 }
 
 /// Whether this process hands its sessions over and takes no more.

@@ -152,15 +152,18 @@ async fn wait<H: Host, T>(
     }
 }
 
-/// The session, if it lives. That it does not is only believed after a linearizable read, and so
-/// is, of a request that another node has sent here, that it is not this node's.
+/// The session, if it lives. That it does not, or is being deleted, is only believed after a
+/// linearizable read: it may have been made anew since. So is, of a request that another node has
+/// sent here, that it is not this node's.
 pub(super) async fn living<H: Host>(
     core: &Core<H>,
     id: &ConsumerId,
     hop: &Hop,
 ) -> Result<SessionView, Error> {
     let seen = core.registry.lookup(id);
-    let session = match seen.filter(|seen| core.is_ours(seen) || !hop.is_forwarded()) {
+    let is_enough =
+        |seen: &SessionView| seen.is_active() && (core.is_ours(seen) || !hop.is_forwarded());
+    let session = match seen.filter(is_enough) {
         Some(session) => Some(session),
         None => core
             .registry

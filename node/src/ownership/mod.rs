@@ -293,6 +293,12 @@ impl<H: Host> Ownership<H> {
         self.core.abandon(deadline).await;
     }
 
+    /// Whether the registry can decide now, as far as this node reaches it. Knows what it has decided
+    /// then.
+    pub async fn has_quorum(&self) -> bool {
+        self.core.registry.catch_up().await.is_ok()
+    }
+
     /// Waits until this node knows of the session's ownership `epoch`, or of a later one; no longer
     /// than until the deadline.
     pub async fn catch_up(&self, id: &ConsumerId, epoch: Epoch, deadline: Deadline) {

@@ -11,6 +11,7 @@ use sluice_types::{Claim, ConsumerId, CreationStamp, NodeId, SessionSpec, TopicN
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::backoff::Backoff;
 use super::core::{Core, Hold, Subscribing};
 use super::end::{self, TakeOver};
 use super::host::{Host, Running};
@@ -288,17 +289,37 @@ impl<H: Host> Call<H> {
             created_at: self.core.clock.now(),
             counts,
         });
-        match self.core.registry.propose(command).await {
-            Ok(Outcome::Done(session)) => {
-                self.core.supervision().began(&session, Instant::now());
-                Ok(Created::Fresh(session, hold))
+        let mut backoff = Backoff::new(stamp.get());
+        let mut unknown = 0;
+        loop {
+            match self.core.registry.propose(command.clone()).await {
+                Ok(Outcome::Done(session)) => return Ok(self.fresh(session, hold)),
+                // By a try before this one.
+                Ok(Outcome::Exists(session))
+                    if session.stamp == stamp && self.core.is_ours(&session) =>
+                {
+                    return Ok(self.fresh(session, hold));
+                }
+                Ok(Outcome::Exists(session)) => return Ok(Created::Exists(session)),
+                Ok(Outcome::NotAlive | Outcome::Full) => return Ok(Created::NotHere),
+                Ok(_) => return Err(Error::OwnerUnavailable),
+                Err(sluice_raft::Error::NoQuorum) if unknown == 0 => return Err(Error::NoQuorum),
+                Err(error) => tracing::debug!(%error, "not known whether the session was made"),
             }
-            Ok(Outcome::Exists(session)) => Ok(Created::Exists(session)),
-            Ok(Outcome::NotAlive | Outcome::Full) => Ok(Created::NotHere),
-            Ok(_) => Err(Error::OwnerUnavailable),
-            // If it was made after all, the loop opens it, and it is found again or expires.
-            Err(_) => Err(Error::NoQuorum),
+            unknown += 1;
+            tokio::select! {
+                () = tokio::time::sleep(backoff.delay(unknown)) => {}
+                // If it was made, the loop opens it, and it is found again or expires.
+                () = tokio::time::sleep_until(self.deadline.instant()) => {
+                    return Err(Error::OwnerUnavailable);
+                }
+            }
         }
+    }
+
+    fn fresh(&self, session: SessionView, hold: Hold<H>) -> Created<H> {
+        self.core.supervision().began(&session, Instant::now());
+        Created::Fresh(session, hold)
     }
 
     /// Runs the session just created. What cannot be given to the client is undone.

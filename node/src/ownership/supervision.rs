@@ -213,10 +213,9 @@ impl Supervision {
             self.ended(session, now);
         }
         let ward = self.ward(session, now);
-        let expires_at = match ward.requests {
-            0 => Some(ward.heard_at + session.spec.session_timeout),
-            _ => None,
-        };
+        // Its time begins when it is opened: until this node may open it, no client can be heard.
+        let may_expire = ward.requests == 0 && ward.opened.is_some();
+        let expires_at = may_expire.then(|| ward.heard_at + session.spec.session_timeout);
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Absence::Expired;
         }
@@ -362,6 +361,16 @@ mod tests {
         let now = Instant::now();
         let mut supervision = Supervision::new(1);
         assert_eq!(supervision.absence(&session(), now), Absence::Unopened);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_never_opened_does_not_expire() {
+        let began = Instant::now();
+        let mut supervision = Supervision::new(1);
+        let session = session();
+        assert_eq!(supervision.absence(&session, began), Absence::Unopened);
+        let late = began + 10 * SESSION_TIMEOUT;
+        assert_eq!(supervision.absence(&session, late), Absence::Unopened);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,8 +4,10 @@
 //! `json` or `text`. What librdkafka logs comes through the `log` crate and is taken up as well.
 
 use std::io::{IsTerminal, stderr};
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Env;
@@ -17,15 +19,17 @@ const DEFAULT: &str = "info,actix_http=off,actix_server=warn,openraft=off";
 
 /// Starts logging for the process, once; later calls do nothing.
 pub fn init(env: &Env) {
-    let filter = env.get("SLUICE_LOG").map_or(DEFAULT, String::as_str);
-    let (filter, wrong) = match EnvFilter::try_new(filter) {
+    let asked = env.get("SLUICE_LOG").map_or("", String::as_str);
+    let (filter, wrong) = match filter(asked) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
+        Err(mistake) => (EnvFilter::new(DEFAULT), Some(mistake)),
     };
-    let json = match env.get("SLUICE_LOG_FORMAT").map(String::as_str) {
-        Some("json") => true,
-        Some("text") => false,
-        _ => !stderr().is_terminal(),
+    let form = env.get("SLUICE_LOG_FORMAT").map_or("", String::as_str);
+    let is_terminal = stderr().is_terminal();
+    let (json, unknown) = match form {
+        "json" => (true, false),
+        "text" => (false, false),
+        other => (!is_terminal, !other.is_empty()),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -42,17 +46,81 @@ pub fn init(env: &Env) {
             .finish()
             .try_init()
     } else {
-        builder.finish().try_init()
+        builder.with_ansi(is_terminal).finish().try_init()
     };
     if started.is_err() {
         return;
     }
-    if let Some(error) = wrong {
-        tracing::warn!(%error, "the filter in SLUICE_LOG is wrong, logging at info");
+    if let Some(mistake) = wrong {
+        tracing::warn!(
+            mistake,
+            "the filter in SLUICE_LOG is wrong, logging at info"
+        );
+    }
+    if unknown {
+        tracing::warn!(form, "SLUICE_LOG_FORMAT is neither json nor text");
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let cause = panic.payload_as_str().unwrap_or("without a message");
         tracing::error!(cause, place, "panic");
     }));
+}
+
+/// The default, and what is asked for beyond it. A word that stands alone is a level: taken for a
+/// module, as the library does, a level that is misspelt would turn everything else off.
+fn filter(asked: &str) -> Result<EnvFilter, String> {
+    let mut filter = DEFAULT.to_owned();
+    for part in asked.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let is_module = part.contains(['=', '[', ':', '_']);
+        if !is_module && LevelFilter::from_str(part).is_err() {
+            return Err(format!(
+                "{part:?} is none of the levels off, error, warn, info, debug and trace"
+            ));
+        }
+        filter.push(',');
+        filter.push_str(part);
+    }
+    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(asked: &str) -> Result<String, String> {
+        filter(asked).map(|filter| filter.to_string())
+    }
+
+    #[test]
+    fn what_is_asked_for_goes_beyond_the_default() {
+        let default = told("").unwrap();
+        for part in DEFAULT.split(',') {
+            assert!(default.contains(part), "{default}");
+        }
+        let quiet = told("warn, openraft=info").unwrap();
+        assert!(quiet.contains("openraft=info") && !quiet.contains("openraft=off"));
+        assert!(quiet.contains("warn") && quiet.contains("actix_http=off"));
+        let one = told("sluice_actors=debug").unwrap();
+        assert!(
+            one.contains("sluice_actors=debug") && one.contains("info"),
+            "{one}"
+        );
+        assert_eq!(told(" ").unwrap(), default);
+    }
+
+    #[test]
+    fn a_misspelt_level_is_no_module() {
+        for wrong in ["inof", "debug,wran", "=,,=!"] {
+            assert!(told(wrong).is_err(), "{wrong}");
+        }
+        assert!(
+            told("inof")
+                .unwrap_err()
+                .contains("\"inof\" is none of the levels")
+        );
+        for right in ["sluice_node", "sluice_node::app", "WARN", "trace"] {
+            assert!(told(right).is_ok(), "{right}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Whether the process is fine, and whether it should get requests.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::{Code, Problem, shutting_down};
@@ -71,6 +72,16 @@ pub(super) async fn health(call: Call) -> Result<Reply, Problem> {
 pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
     call.check_empty()?;
     let state = call.state();
+    let found = look(&state).await;
+    state.readiness.note(found.as_ref().err());
+    match found {
+        Ok(ready) => Reply::json(&ready),
+        Err(problem) => Ok(Reply::problem(&problem)),
+    }
+}
+
+/// What a node that is ready says of itself, or why it is not.
+async fn look(state: &State) -> Result<Value, Problem> {
     if state.draining.is_on() {
         return Err(shutting_down());
     }
@@ -83,7 +94,7 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
     if let Some(membership) = &state.membership {
         check_room(membership, state.reserve_bytes).await?;
     }
-    let kafka = condition(reaches_kafka(&state).await);
+    let kafka = condition(reaches_kafka(state).await);
     let mut ready = json!({
         "status": "ready",
         "node": state.node,
@@ -95,7 +106,33 @@ pub(super) async fn readyz(call: Call) -> Result<Reply, Problem> {
         ready["leader"] = json!(condition(has_leader));
         ready["lease"] = json!(condition(!state.identity.lease().is_zero()));
     }
-    Reply::json(&ready)
+    Ok(ready)
+}
+
+/// What probes were told last. They come every second, and only what changes is logged.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Mutex<Option<Code>>);
+
+impl Readiness {
+    /// Says whether that is news.
+    fn note(&self, problem: Option<&Problem>) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = problem.map(|problem| problem.code);
+        if std::mem::replace(&mut *told, now) == now {
+            return false;
+        }
+        match problem {
+            Some(problem) if problem.code == Code::ShuttingDown => {
+                tracing::info!("not ready: the node is stopping");
+            }
+            Some(problem) => {
+                let code = problem.code.meaning().code;
+                tracing::warn!(code, cause = &*problem.detail, "not ready");
+            }
+            None => tracing::info!("ready"),
+        }
+        true
+    }
 }
 
 /// Whether a broker answers, or has just done.
@@ -120,4 +157,20 @@ async fn check_room(membership: &Membership, reserve: u64) -> Result<(), Problem
 
 fn condition(is_ok: bool) -> &'static str {
     if is_ok { "ok" } else { "degraded" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_probes_are_told_again_is_no_news() {
+        let readiness = Readiness::default();
+        let unjoined = Problem::new(Code::NoQuorum, "The node has not joined its cluster.");
+        assert!(!readiness.note(None));
+        assert!(readiness.note(Some(&unjoined)));
+        assert!(!readiness.note(Some(&unjoined)));
+        assert!(readiness.note(Some(&shutting_down())));
+        assert!(readiness.note(None));
+    }
 }

@@ -41,6 +41,7 @@ use actix_web::{HttpRequest, web};
 use routes::{Produces, Route, forwarded, routes};
 use service::{Endpoint, Entrance};
 
+pub(crate) use health::Readiness;
 pub use openapi::{Port, document};
 pub(crate) use state::{Draining, State};
 

@@ -7,6 +7,7 @@ use sluice_actors::{Newest, Producers, Sessions};
 use sluice_types::{AssignmentStrategy, Clock, NodeName};
 use tokio::sync::watch;
 
+use super::health::Readiness;
 use crate::cluster::Membership;
 use crate::identity::Identity;
 use crate::metrics::HttpMetrics;
@@ -61,6 +62,8 @@ pub(crate) struct State {
     pub(crate) metrics: prometheus::Registry,
     /// Whether the node is stopping.
     pub(crate) draining: Draining,
+    /// What was last said of it.
+    pub(crate) readiness: Readiness,
 }
 
 /// Whether the node is stopping. Clones are the same.
@@ -142,6 +145,7 @@ impl State {
             http_metrics: HttpMetrics::register(&metrics).unwrap(),
             metrics,
             draining: Draining::default(),
+            readiness: Readiness::default(),
         })
     }
 }

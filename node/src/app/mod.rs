@@ -19,7 +19,7 @@ use sluice_raft::{NodeAddress, VolumeError};
 use sluice_types::{Clock, SystemClock};
 use socket2::SockRef;
 
-use crate::api::{self, Draining, Port, State};
+use crate::api::{self, Draining, Port, Readiness, State};
 use crate::cluster::{Introduction, Membership, Seat};
 use crate::config::{Config, Credentials as RegistryCredentials};
 use crate::metrics::HttpMetrics;
@@ -214,6 +214,7 @@ impl App {
             http_metrics,
             metrics,
             draining: draining.clone(),
+            readiness: Readiness::default(),
         });
         let client = |app: &mut web::ServiceConfig, state: &_| {
             api::configure(app, Port::Client, state);

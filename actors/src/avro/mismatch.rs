@@ -4,29 +4,24 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// A place in a value, and why what is there does not fit.
+/// A place in a value, and why what is there does not fit. What clients and schemas call things
+/// may be of any length, and such a mismatch is kept for long: both texts are short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Innermost first.
-    path: Vec<Step>,
+    /// Empty for the value itself.
+    path: String,
     message: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Name(String),
-    Item(usize),
-}
-
-/// Most characters of a path that are shown.
-const MAX_PATH: usize = 512;
+/// Most characters of a path, or of a message.
+const MOST: usize = 512;
 
 impl Mismatch {
     /// Finishes the sentence that begins with the place.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
-            path: Vec::new(),
-            message: message.into(),
+            path: String::new(),
+            message: shortened(message.into()),
         }
     }
 
@@ -42,39 +37,50 @@ impl Mismatch {
 
     /// It lies within this field, or under this key.
     #[must_use]
-    pub(super) fn within(mut self, name: &str) -> Self {
-        self.path.push(Step::Name(name.to_owned()));
-        self
+    pub(super) fn within(self, name: &str) -> Self {
+        // One more shows that it goes on.
+        let name: String = name.chars().take(MOST + 1).collect();
+        self.behind(&name)
     }
 
     /// It lies within this item.
     #[must_use]
-    pub(super) fn within_item(mut self, index: usize) -> Self {
-        self.path.push(Step::Item(index));
-        self
+    pub(super) fn within_item(self, index: usize) -> Self {
+        self.behind(&format!("[{index}]"))
     }
+
+    fn behind(self, outer: &str) -> Self {
+        let dot = match self.path.chars().next() {
+            None | Some('[') => "",
+            Some(_) => ".",
+        };
+        Self {
+            path: shortened(format!("{outer}{dot}{}", self.path)),
+            ..self
+        }
+    }
+
+    /// How many bytes its texts take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.path.capacity() + self.message.capacity()
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut path = String::new();
-        for step in self.path.iter().rev() {
-            match step {
-                Step::Name(name) if path.is_empty() => path.push_str(name),
-                Step::Name(name) => {
-                    path.push('.');
-                    path.push_str(name);
-                }
-                Step::Item(index) => path.push_str(&format!("[{index}]")),
-            }
-        }
-        if path.is_empty() {
-            path.push_str("it");
-        }
-        if let Some((end, _)) = path.char_indices().nth(MAX_PATH) {
-            path.truncate(end);
-            path.push('…');
-        }
+        let path = match &*self.path {
+            "" => "it",
+            path => path,
+        };
         write!(f, "{path} {}", self.message)
     }
 }
@@ -88,5 +94,26 @@ pub(super) fn kind(value: &Value) -> String {
         Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_take_little_room() {
+        let long = "ä".repeat(100_000);
+        let mut mismatch = Mismatch::new(format!("must be one of {long}"));
+        for _ in 0..64 {
+            mismatch = mismatch.within(&long).within_item(7);
+        }
+        assert!(mismatch.bytes() < 8 * MOST, "{}", mismatch.bytes());
+        let told = mismatch.within("outermost").to_string();
+        assert!(told.starts_with("outermost[7].ä"), "{told}");
+        assert!(
+            told.contains("ä… must be one of ä") && told.ends_with("ä…"),
+            "{told}"
+        );
     }
 }

@@ -177,6 +177,26 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// How many bytes of text it holds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Invalid(Cow::Owned(text))
+            | Self::OutcomeUnknown(Cow::Owned(text))
+            | Self::AccessDenied(text)
+            | Self::KafkaUnavailable(text)
+            | Self::Internal(text) => text.capacity(),
+            Self::SchemaMismatch { mismatch, .. } => mismatch.bytes(),
+            Self::Invalid(Cow::Borrowed(_))
+            | Self::OutcomeUnknown(Cow::Borrowed(_))
+            | Self::InvalidBase64(_)
+            | Self::PartitionNotFound(_)
+            | Self::TooLarge { .. }
+            | Self::TopicNotFound
+            | Self::QueueFull
+            | Self::KafkaTimeout => 0,
+        }
+    }
+
     /// The code, as metrics and clients see it.
     pub fn code(&self) -> &'static str {
         match self {

@@ -16,8 +16,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// What a request takes beside its records.
 const REQUEST_BYTES: u64 = 256;
-/// What a record takes; a text about an error may be longer, but errors of thousands of records
-/// are few texts.
+/// What a record takes beside the text of its error.
 const RECORD_BYTES: u64 = size_of::<Outcome>() as u64;
 
 /// The requests of a node. Clones are the same.
@@ -132,9 +131,14 @@ impl Receipt {
     pub(crate) fn end(mut self, topic: TopicName, outcomes: Vec<Outcome>) {
         self.is_over = true;
         let outcomes = outcomes.into_boxed_slice();
+        let errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        let texts = errors.map(|error| error.bytes() as u64).sum::<u64>();
         let mut entries = self.ledger.lock();
         if let Some(entry) = entries.by_number.get_mut(&self.number) {
             entry.status = Status::Ended(Arc::new(Ended { topic, outcomes }));
+            // It was taken before they were known; they count against those that come later.
+            entry.bytes += texts;
+            entries.bytes += texts;
             entries.ended.push_back((Instant::now(), self.number));
         }
     }
@@ -192,5 +196,17 @@ mod tests {
         assert_eq!(ledger.begin(4, 2).err(), Some(Full));
         advance(RETENTION + Duration::from_secs(1)).await;
         ledger.begin(4, 2).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_errors_takes_room_too() {
+        let ledger = Ledger::new(4 * ROOM);
+        let receipt = ledger.begin(1, 1).unwrap();
+        let error = RecordError::Internal("x".repeat(4 * ROOM as usize));
+        receipt.end("orders".parse().unwrap(), vec![Err(error)]);
+        assert_eq!(ledger.begin(2, 1).err(), Some(Full));
+        advance(RETENTION + Duration::from_secs(1)).await;
+        let _second = ledger.begin(2, 1).unwrap();
+        assert_eq!(ledger.lock().bytes, ROOM / 2);
     }
 }

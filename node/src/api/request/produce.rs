@@ -233,10 +233,12 @@ impl Record<'_, '_> {
 
     fn number(&mut self, place: &str, text: &RawValue, least: i64, most: i64) -> Option<i64> {
         let text = Some(text.get()).filter(|text| *text != NULL)?;
-        let value = serde_json::from_str::<Value>(text).unwrap_or_default();
-        let number = integer(&value).filter(|number| (least..=most).contains(number));
+        // It is JSON, and fails only as a number that no type holds.
+        let value = serde_json::from_str::<Value>(text);
+        let number = value.as_ref().ok().and_then(integer);
+        let number = number.filter(|number| (least..=most).contains(number));
         if number.is_none() {
-            let given = shown(&value);
+            let given = value.map_or_else(|_| "something that large".to_owned(), |value| shown(&value));
             let message = format!("must be an integer from {least} to {most}, not {given}");
             self.fault(place, message);
         }

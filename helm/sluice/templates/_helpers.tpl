@@ -92,16 +92,40 @@ and a node that began alone gets company, lest it begin anew alone should it los
 {{ include "sluice.internalName" . }}.{{ .Release.Namespace }}.svc.{{ .Values.cluster.domain }}
 {{- end -}}
 
+{{/*
+How many nodes there are. The autoscaler's number stands, were it none; a field left out would be 1
+to Kubernetes, as soon as an earlier release had it.
+*/}}
+{{- define "sluice.replicasNow" -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- $found := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "sluice.fullname" .) | default dict -}}
+{{ dig "spec" "replicas" .Values.autoscaling.minReplicas $found | int }}
+{{- else -}}
+{{ int .Values.replicas }}
+{{- end -}}
+{{- end -}}
+
 {{/* The milliseconds of a duration such as "1min 30s". */}}
 {{- define "sluice.milliseconds" -}}
-{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "min" 60000 "h" 3600000 -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "min" 60000 "h" 3600000 "d" 86400000 -}}
 {{- $sum := 0 -}}
-{{- range regexFindAll "[0-9]+ *(ms|s|min|m|h)" . -1 -}}
-{{- $number := regexFind "[0-9]+" . | int64 -}}
+{{- range regexFindAll "[0-9]+ *(ms|s|min|m|h|d)" . -1 -}}
+{{- $number := regexFind "[1-9][0-9]*" . | int64 -}}
 {{- $unit := regexFind "[a-z]+" . -}}
 {{- $sum = add $sum (mul $number (get $units $unit)) -}}
 {{- end -}}
 {{- $sum -}}
+{{- end -}}
+
+{{/* The bytes of a number, or of a size such as "16MiB" or "1.5Gi". */}}
+{{- define "sluice.bytes" -}}
+{{- if kindIs "string" . -}}
+{{- $units := dict "" 1 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000
+  "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- printf "%.0f" (mulf (regexFind "[0-9.]+" .) (get $units (regexFind "[KMGTP]i?" .))) -}}
+{{- else -}}
+{{- int64 . -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The seconds that the order to stop may take before the signal. */}}

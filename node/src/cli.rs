@@ -95,7 +95,12 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, env: &Env) -> Exi
                 bootstrap_servers: serve.kafka,
                 data_dir: None,
             };
-            match load(serve.config.as_deref(), env, &flags) {
+            let config = load(serve.config.as_deref(), env, &flags);
+            let checked = config.and_then(|config| match config.kafka.check_files() {
+                Ok(()) => Ok(config),
+                Err(mistakes) => Err(wrong(&mistakes)),
+            });
+            match checked {
                 Ok(config) => block_on(env, self::serve(config)),
                 Err(code) => code,
             }

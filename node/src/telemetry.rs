@@ -71,7 +71,11 @@ pub fn init(env: &Env) {
 /// module, as the library does, a level that is misspelt would turn everything else off.
 fn filter(asked: &str) -> Result<EnvFilter, String> {
     let mut filter = DEFAULT.to_owned();
-    for part in asked.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in asked
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         let is_module = part.contains(['=', '[', ':', '_']);
         if !is_module && LevelFilter::from_str(part).is_err() {
             return Err(format!(

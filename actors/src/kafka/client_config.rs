@@ -94,8 +94,7 @@ pub(crate) fn consumer_config(
 /// Whether librdkafka knows a property and takes the value.
 ///
 /// # Errors
-/// What is wrong, to stand behind the property's name. It does not repeat the value, which may be
-/// secret.
+/// What is wrong, to stand behind the property's name. A value that may be secret is not repeated.
 pub fn check_property(name: &str, value: &str) -> Result<(), String> {
     let checked = ClientConfig::new().set(name, value).create_native_config();
     match checked {
@@ -103,8 +102,18 @@ pub fn check_property(name: &str, value: &str) -> Result<(), String> {
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
             Err("is not a property of librdkafka".to_owned())
         }
-        Err(_) => Err("has a value that librdkafka does not take".to_owned()),
+        Err(_) if may_be_secret(name) => {
+            Err("has a value that librdkafka does not take".to_owned())
+        }
+        Err(_) => Err(format!(
+            "has the value {value:?}, which librdkafka does not take"
+        )),
     }
+}
+
+fn may_be_secret(name: &str) -> bool {
+    let parts = ["password", "secret", "pem", "oauthbearer", "jaas"];
+    parts.iter().any(|part| name.contains(part))
 }
 
 /// For how long Kafka keeps a member of which it hears nothing.

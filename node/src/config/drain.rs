@@ -21,7 +21,8 @@ const LINGER: Key = Key {
     default: Preset::Is(r#""10s""#),
     allowed: r#"a duration of at most 10min, such as "10s""#,
     about: "How long it goes on taking requests and passing them on, so that balancers have time \
-            to see that it is not ready. A node that no other can take anything from does not wait.",
+            to see that it is not ready; at most 70 % of `timeout`. A node that no other can take \
+            anything from does not wait.",
 };
 const TIMEOUT: Key = Key {
     name: "timeout",

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 
 use sluice_types::AssignmentStrategy;
 use toml::Value;
 
 use super::key::{Heading, Key, Preset};
-use super::mistake::Mistake;
+use super::mistake::{Mistake, Mistakes};
 use super::section::Section;
 use super::source::{Entry, Env};
 use super::value::{HostPort, host_port, list};
@@ -252,6 +253,44 @@ fn properties(section: &mut Section<'_>, key: &Key, owned: &[&[(&str, &str)]]) -
         }
     }
     Properties(properties)
+}
+
+/// Properties that name files which librdkafka reads when a client is made.
+const FILES: [&str; 5] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
+impl Kafka {
+    /// Whether the files are here that clients need. A configuration can be right without them, on
+    /// another machine.
+    ///
+    /// # Errors
+    /// Those that cannot be read: librdkafka would not say which.
+    pub(crate) fn check_files(&self) -> Result<(), Mistakes> {
+        let sections = [
+            ("properties", &self.properties),
+            ("consumer", &self.consumer),
+            ("producer", &self.producer),
+        ];
+        let files = sections.into_iter().flat_map(|(section, properties)| {
+            FILES.into_iter().filter_map(move |name| {
+                // A word of librdkafka's, not a path.
+                let path = properties.0.get(name).filter(|path| *path != "probe")?;
+                let error = fs::metadata(path).err()?;
+                let key = format!("kafka.{section}.{name}");
+                Some(Mistake::new(key, format!("{path} cannot be read: {error}")))
+            })
+        });
+        let missing: Vec<Mistake> = files.collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(Mistakes(missing)),
+        }
+    }
 }
 
 /// Names of properties have dots, which TOML reads as tables when they are not quoted.

@@ -115,7 +115,7 @@ impl Config {
         let mut mistakes = Vec::new();
         let mut source = Source::default();
         source.add_file(text, &mut mistakes);
-        source.add_env(env);
+        source.add_env(env, &mut mistakes);
         let given = [
             ("http", "bind", "--http", &flags.http_bind),
             ("admin", "bind", "--admin", &flags.admin_bind),

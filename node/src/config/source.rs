@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::SECTIONS;
 use super::mistake::Mistake;
 
 /// Environment variables, as an argument, so that tests choose them.
@@ -50,10 +51,17 @@ impl Source {
 
     /// Reads `SLUICE_<SECTION>__<KEY>`; a third part names a librdkafka property, its dots as
     /// underscores: `SLUICE_KAFKA__PROPERTIES__SECURITY_PROTOCOL`.
-    pub(super) fn add_env(&mut self, env: &Env) {
+    ///
+    /// Others with the prefix are Kubernetes' and for the log, unless they would be a key's.
+    pub(super) fn add_env(&mut self, env: &Env, mistakes: &mut Vec<Mistake>) {
         for (name, text) in env {
-            let Some((section, rest)) = name.strip_prefix(PREFIX).and_then(|n| n.split_once("__"))
-            else {
+            let Some(own) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            let Some((section, rest)) = own.split_once("__") else {
+                mistakes.extend(meant(own).map(|meant| {
+                    Mistake::new(name, format!("is not read: the variable is {meant}"))
+                }));
                 continue;
             };
             let section = section.to_ascii_lowercase();
@@ -90,6 +98,19 @@ impl Source {
             table.insert(inner, value);
         }
     }
+}
+
+/// The variable that was meant by one with a single underscore between section and key.
+fn meant(own: &str) -> Option<String> {
+    SECTIONS.iter().find_map(|heading| {
+        let section = heading.name.to_ascii_uppercase();
+        let key = own.strip_prefix(&section)?.strip_prefix('_')?;
+        let is_key = heading
+            .keys
+            .iter()
+            .any(|known| known.name.eq_ignore_ascii_case(key));
+        is_key.then(|| format!("{PREFIX}{section}__{key}"))
+    })
 }
 
 /// Says where the file stops being TOML, without quoting the line: it may hold a secret.

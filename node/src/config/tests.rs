@@ -79,6 +79,10 @@ fn a_misspelt_variable_is_a_mistake_but_other_variables_are_not_ours() {
         told.starts_with("SLUICE_HTTP__BNID: is not a key"),
         "{told}"
     );
+    let told = mistakes("", &[KAFKA, ("SLUICE_SCHEMA_REGISTRY_URL", "x")]);
+    let expected = "SLUICE_SCHEMA_REGISTRY_URL: is not read: the variable is \
+                    SLUICE_SCHEMA_REGISTRY__URL";
+    assert!(told.starts_with(expected), "{told}");
     let vars = [
         KAFKA,
         ("SLUICE_LOG", "debug"),

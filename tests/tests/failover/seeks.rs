@@ -106,6 +106,36 @@ async fn a_seek_outlives_the_owner_that_did_it() {
     }
 }
 
+/// The owner cannot decide, and others can: what is asked of it by way of one of them waits for its
+/// successor.
+#[tokio::test]
+async fn a_seek_at_an_owner_that_is_cut_off_from_the_leader_is_done_by_the_next() {
+    let kafka = Kafka::shared().await;
+    let cluster = three(kafka).await;
+    let leader = cluster.leader().await;
+    let (session, owner) = loop {
+        // They are spread over the nodes.
+        let session = Sought::subscribe(&cluster, kafka, 1, json!({})).await;
+        let owner = cluster.owner(&session.id).await.unwrap();
+        if owner != leader {
+            break (session, owner);
+        }
+    };
+    assert_eq!(session.read(30).await[0], (0, 0));
+    let entry = (0..3).find(|node| ![leader, owner].contains(node)).unwrap();
+    cluster.network().part(&[owner], &[leader]);
+    cluster.doors().close(owner);
+    let body = json!({"topic": session.topic, "partition": 0, "offset": 70});
+    let client = cluster.client(entry);
+    client.seek(&session.id, body).await.expect(200);
+    assert_ne!(cluster.owner(&session.id).await, Some(owner));
+    assert_eq!(session.read(5).await[0], (0, 70));
+    cluster.network().heal();
+    cluster.doors().open(owner);
+    assert_eq!(session.read(5).await[0], (0, 75));
+    session.delete().await;
+}
+
 /// The partition has been another member's, who has committed: the seek of before stands no more.
 #[tokio::test]
 async fn a_seek_does_not_outlive_the_commit_of_another_member() {

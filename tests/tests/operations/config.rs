@@ -110,6 +110,19 @@ async fn an_address_in_use_is_a_failure_of_its_own() {
     assert!(!log.contains("\"listening\""), "{log}");
 }
 
+#[tokio::test]
+async fn a_certificate_that_is_not_there_is_named_where_it_is_needed() {
+    let text = "[kafka]\nbootstrap_servers = 'kafka:9092'\n[kafka.properties]\n\
+                'security.protocol' = 'ssl'\n'ssl.ca.location' = '/no/such/ca.pem'\n";
+    let (code, log) = check(text, |node| node).await;
+    assert_eq!(code, Some(0), "it may be there on another machine: {log}");
+    let serving = Node::builder().config(text);
+    let (status, log) = serving.run(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(64), "{log}");
+    let told = "kafka.properties.ssl.ca.location: /no/such/ca.pem cannot be read";
+    assert!(log.contains(told), "{log}");
+}
+
 /// `sluice config check` of this text.
 async fn check(
     text: &str,

@@ -238,7 +238,8 @@ impl Record<'_, '_> {
         let number = value.as_ref().ok().and_then(integer);
         let number = number.filter(|number| (least..=most).contains(number));
         if number.is_none() {
-            let given = value.map_or_else(|_| "something that large".to_owned(), |value| shown(&value));
+            let given =
+                value.map_or_else(|_| "something that large".to_owned(), |value| shown(&value));
             let message = format!("must be an integer from {least} to {most}, not {given}");
             self.fault(place, message);
         }

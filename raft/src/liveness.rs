@@ -1,6 +1,15 @@
 //! What the leader knows of the life of nodes: facts only, [`failover`](crate::failover) decides.
 //!
 //! All times are [`Moment`]s of the leader's clock and come as arguments.
+//!
+//! ```text
+//!   any node     elected, or its last sign of life ------ death_after ------> dead
+//!
+//!   the leader   its last sign to this one ------ death_after ------> dead
+//!   before       elected, confirmed --- lease --->| not sooner
+//! ```
+//!
+//! A leader is heard by all who follow it: the one that replaces it knows since when it is silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,6 +70,15 @@ pub enum Answer {
     Ended,
 }
 
+/// The leader that this one replaces, while it has given no sign of life to this one as a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// In the incarnation that led.
+    pub node: NodeId,
+    /// When this leader heard it last, as one that followed it; never before it really did.
+    pub heard_at: Moment,
+}
+
 /// What is known of one incarnation.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
@@ -80,18 +98,21 @@ pub struct Liveness {
     grants: Grants,
     looked_at: Moment,
     listening_since: Moment,
+    former: Option<Former>,
     nodes: BTreeMap<NodeId, Facts>,
 }
 
 impl Liveness {
-    /// Knows nothing yet; `leader` is the node that leads, `now` a moment after it was elected.
-    pub fn new(leader: NodeName, timing: Timing, now: Moment) -> Self {
+    /// Knows nothing yet but whom it replaces; `leader` is the node that leads, `now` a moment
+    /// after it was elected.
+    pub fn new(leader: NodeName, timing: Timing, former: Option<Former>, now: Moment) -> Self {
         Self {
             timing,
             leader,
             grants: Grants::new(timing.lease, now),
             looked_at: now,
             listening_since: now,
+            former,
             nodes: BTreeMap::new(),
         }
     }
@@ -99,9 +120,12 @@ impl Liveness {
     /// A quorum that was asked at `asked_at` has confirmed the leadership.
     ///
     /// While there was none, nodes may have been silent because this leader was cut off: their
-    /// silence counts from now.
+    /// silence counts from now. That of the leader before was not of this one's making at first.
     pub fn confirmed(&mut self, asked_at: Moment, now: Moment) {
         if !self.has_quorum(now) {
+            if self.quorum_age(now).is_some() {
+                self.former = None;
+            }
             self.listening_since = now;
         }
         self.grants.confirmed(asked_at);
@@ -124,6 +148,7 @@ impl Liveness {
                 false => Answer::NoQuorum,
             };
         }
+        self.former.take_if(|former| former.node == *node);
         let facts = self.facts(node, now);
         facts.received_at = Some(now);
         facts.refusals = 0;
@@ -160,6 +185,7 @@ impl Liveness {
     pub fn look(&mut self, registry: &Registry, now: Moment) {
         if now.since(self.looked_at) >= self.timing.deaf_after {
             self.listening_since = now;
+            self.former = None;
         }
         self.looked_at = now;
         self.nodes
@@ -189,10 +215,25 @@ impl Liveness {
     }
 
     /// When the silence of a node becomes its death, unless it is heard before.
+    ///
+    /// That of the leader before counts from its last sign, but it has the time of a lease to be
+    /// heard by this one: it may be well, and this process have been frozen, or nobody have led
+    /// for long.
     pub fn silent_at(&self, node: &NodeId) -> Option<Moment> {
         let facts = self.others(node)?;
+        if let Some(heard_at) = self.led_until(node) {
+            let heard_by = self.listening_since + self.timing.lease;
+            return Some(heard_by.max(heard_at + self.timing.death_after));
+        }
         let sign = facts.received_at.max(Some(facts.known_since))?;
         Some(sign.max(self.listening_since) + self.timing.death_after)
+    }
+
+    /// The last sign of the leader before, if the node is that and has given none as a node.
+    pub fn led_until(&self, node: &NodeId) -> Option<Moment> {
+        let former = self.former.as_ref();
+        let former = former.filter(|former| former.node == *node);
+        former.map(|former| former.heard_at)
     }
 
     /// When the node is to be probed; `None` while its stream is whole.

@@ -1,7 +1,7 @@
 //! Time that goes on while a machine sleeps.
 
 use std::fmt;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// A point in time on this machine's clock that counts suspension (`CLOCK_BOOTTIME`), as the time
@@ -26,6 +26,15 @@ impl Add<Duration> for Moment {
 
     fn add(self, later: Duration) -> Self {
         Self(self.0.saturating_add(later))
+    }
+}
+
+/// Not before the clock's origin.
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(earlier))
     }
 }
 

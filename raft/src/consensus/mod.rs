@@ -128,7 +128,7 @@ pub struct Consensus {
     server: Server,
     pub(crate) desk: Arc<Desk>,
     pub(crate) asking: Asking,
-    heard: Arc<Heard>,
+    pub(crate) heard: Arc<Heard>,
     /// How long a leader is silent before it can be missed.
     succession: Duration,
     pub(crate) cluster_name: String,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::liveness::{Answer, Probe, Timing};
+use crate::liveness::{Answer, Former, Probe, Timing};
 use crate::registry::tests::{
     claim, create_on, delete_of, id, make_assigned, move_to, node, register, registry_of, run,
 };
 use crate::{Move, Outcome};
+
+mod succession;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -35,11 +37,16 @@ impl Cluster {
     }
 
     fn just_elected() -> Self {
+        Self::succeeding(None)
+    }
+
+    /// At 90 s, in place of this leader.
+    fn succeeding(former: Option<Former>) -> Self {
         let leader = "l".parse().unwrap();
         let now = 90_000;
         Self {
             registry: registry_of(&["l", "a", "b"]),
-            liveness: Liveness::new(leader, Timing::default(), moment(now)),
+            liveness: Liveness::new(leader, Timing::default(), former, moment(now)),
             failover: Failover::default(),
             waiting: BTreeSet::new(),
             now,

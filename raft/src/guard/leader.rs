@@ -7,7 +7,8 @@
 //!   a heartbeat ──▶ Desk ───┴──▶ grant                probes, deaths, moves: one batch at a time
 //! ```
 //!
-//! With the leadership everything goes that was known and planned.
+//! With the leadership everything goes that was known and planned. What the next leader knows of it
+//! is when it heard this one last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,13 +25,13 @@ use super::desk::{Desk, Office};
 use super::probe::Prober;
 use super::term::Term;
 use super::upkeep;
-use crate::consensus::{Leading, Proposed, ReadIndex};
+use crate::consensus::{Heard, Leading, Proposed, ReadIndex};
 use crate::failover::{Pace, Plan};
-use crate::liveness::{Probe, Timing};
+use crate::liveness::{Former, Probe, Timing};
 use crate::metrics::Counts;
 use crate::placement::Evening;
 use crate::replica::Replica;
-use crate::{Command, Moment, NodeAddress, NodeState, Outcome, RaftId};
+use crate::{Command, Moment, Node, NodeAddress, NodeState, Outcome, RaftId};
 
 /// Between two confirmations of the leadership.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
@@ -51,6 +52,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Leader {
     pub(super) name: NodeName,
     pub(super) leading: Leading,
+    pub(super) heard: Arc<Heard>,
     pub(super) replica: Arc<Replica>,
     pub(super) desk: Arc<Desk>,
     pub(super) moments: Arc<dyn Moments>,
@@ -67,11 +69,11 @@ pub(super) struct Leader {
 impl Leader {
     /// Until the consensus has stopped.
     pub(super) async fn run(&self) {
+        let mut last_led = 0;
         while let Some(number) = self.elected().await {
             tracing::info!(term = number, "watching over the nodes");
-            let now = self.moments.now();
-            let name = self.name.clone();
-            let term = Term::new(number, name, self.timing, self.pace, self.evening, now);
+            let term = self.term(last_led, number);
+            last_led = number;
             let office = self.desk.open(term, self.moments.clone());
             tokio::select! {
                 () = self.keep_confirming(&office) => {}
@@ -80,6 +82,28 @@ impl Leader {
             }
             tracing::info!(term = number, "watching over the nodes no more");
         }
+    }
+
+    /// What is known as the term begins.
+    fn term(&self, last_led: u64, number: u64) -> Term {
+        let former = self.former(last_led, number);
+        let (name, now) = (self.name.clone(), self.moments.now());
+        let (timing, pace, evening) = (self.timing, self.pace, self.evening);
+        Term::new(number, name, timing, pace, evening, former, now)
+    }
+
+    /// Whom this member has followed since it led last, if that is a node still.
+    fn former(&self, last_led: u64, number: u64) -> Option<Former> {
+        let sign = self.heard.between(last_led, number)?;
+        // The clock is read after the silence: however long this takes, the leader before is not
+        // taken to be silent for longer than it is.
+        let silence = sign.silence();
+        let heard_at = self.moments.now() - silence;
+        let registry = self.replica.read();
+        let is_it = |node: &&Node| node.raft_id == sign.leader && node.state != NodeState::Dead;
+        let node = registry.nodes().find(is_it)?.id.clone();
+        tracing::debug!(%node, ?silence, "the leader before");
+        Some(Former { node, heard_at })
     }
 
     /// The term, once this member leads in one.
@@ -183,7 +207,7 @@ impl Leader {
             }
         });
         let steps = steps.unwrap_or_default();
-        steps.proposals.iter().for_each(log);
+        steps.proposals.iter().for_each(|next| self.log(next));
         steps
     }
 
@@ -255,14 +279,33 @@ fn proposals(plan: Plan) -> Vec<Command> {
     plan.deaths.into_iter().chain(moves).collect()
 }
 
-fn log(proposal: &Command) {
-    match proposal {
-        Command::ChangeNode { node, to, .. } => tracing::warn!(%node, ?to, "declaring a node dead"),
-        Command::Move { moves } => {
-            tracing::info!(sessions = moves.len(), "giving sessions new owners");
+impl Leader {
+    fn log(&self, proposal: &Command) {
+        match proposal {
+            Command::ChangeNode { node, .. } if self.is_spared(node) => {
+                tracing::info!(%node, "a node has left");
+            }
+            Command::ChangeNode { node, to, .. } => {
+                tracing::warn!(%node, ?to, "declaring a node dead");
+            }
+            Command::Move { moves } => {
+                tracing::info!(sessions = moves.len(), "giving sessions new owners");
+            }
+            Command::RemoveNode { node, .. } => tracing::info!(%node, "forgetting a dead node"),
+            Command::RaiseVersion { to } => tracing::info!(version = %to, "raising the version"),
+            other => tracing::debug!(?other, "proposing"),
         }
-        Command::RemoveNode { node, .. } => tracing::info!(%node, "forgetting a dead node"),
-        Command::RaiseVersion { to } => tracing::info!(version = %to, "raising the version"),
-        other => tracing::debug!(?other, "proposing"),
+    }
+
+    /// Whether the node drains and votes no more: if it dies it has [left](super::status::has_left).
+    fn is_spared(&self, id: &NodeId) -> bool {
+        let metrics = self.leading.raft().metrics();
+        let metrics = metrics.borrow();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        let registry = self.replica.read();
+        let node = registry.node(&id.name).filter(|node| node.id == *id);
+        node.is_some_and(|node| {
+            node.state == NodeState::Draining && voters.all(|voter| voter != node.raft_id)
+        })
     }
 }

@@ -86,6 +86,7 @@ impl Guard {
         let leader = Leader {
             name: self.options.name.clone(),
             leading: self.consensus.leading.clone(),
+            heard: self.consensus.heard.clone(),
             replica: self.consensus.replica.clone(),
             desk: self.consensus.desk.clone(),
             moments: self.options.moments.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluice_types::{ConsumerId, NodeId, NodeName, Timestamp};
 
 use crate::failover::{Failover, Pace, Plan};
-use crate::liveness::{Answer, Liveness, Probe, Timing};
+use crate::liveness::{Answer, Former, Liveness, Probe, Timing};
 use crate::net::frame::{HeartbeatV1, SightingV1};
 use crate::placement::Evening;
 use crate::rebalance::{AskedMove, Rebalance};
@@ -50,11 +50,12 @@ impl Term {
         timing: Timing,
         pace: Pace,
         evening: Evening,
+        former: Option<Former>,
         now: Moment,
     ) -> Self {
         Self {
             number,
-            liveness: Liveness::new(leader, timing, now),
+            liveness: Liveness::new(leader, timing, former, now),
             failover: Failover::new(pace),
             rebalance: Rebalance::new(evening, now),
             heard: BTreeMap::new(),
@@ -127,6 +128,7 @@ impl Term {
         for owner in registry.ended_owners() {
             if !self.ended_at.contains_key(owner) {
                 let heard = self.heard.get(owner).map(|heard| heard.at);
+                let heard = heard.or_else(|| self.liveness.led_until(owner));
                 self.ended_at.insert(owner.clone(), heard.unwrap_or(now));
             }
         }
@@ -187,7 +189,7 @@ impl Term {
     }
 
     /// Since when the sessions of an owner that has ended have been without one: its last sign of
-    /// life, if this leader has had any.
+    /// life, if this leader has had any, be it when that led.
     pub(super) fn ended_at(&self, owner: &NodeId) -> Option<Moment> {
         self.ended_at.get(owner).copied()
     }
@@ -231,14 +233,24 @@ mod tests {
 
     impl Led {
         fn new() -> Self {
-            let leader = "l".parse().unwrap();
-            let (timing, pace) = (Timing::default(), Pace::default());
-            let mut led = Self {
-                term: Term::new(1, leader, timing, pace, Evening::default(), at(9_000)),
-                registry: registry_of(&["l", "a", "b"]),
-            };
+            let mut led = Self::elected();
             led.hear_at(10_000, &["l", "a", "b"]);
             led
+        }
+
+        /// At 9 s, in place of `a`, which was heard last at 8 s.
+        fn elected() -> Self {
+            let leader = "l".parse().unwrap();
+            let (timing, pace) = (Timing::default(), Pace::default());
+            let former = Some(Former {
+                node: node("a"),
+                heard_at: at(8_000),
+            });
+            let evening = Evening::default();
+            Self {
+                term: Term::new(1, leader, timing, pace, evening, former, at(9_000)),
+                registry: registry_of(&["l", "a", "b"]),
+            }
         }
 
         fn hear_at(&mut self, now: u64, names: &[&str]) {
@@ -316,6 +328,18 @@ mod tests {
             led.plan(now);
             assert_eq!(led.term.ended_at(&node("a")), Some(at(10_250)));
         }
+    }
+
+    #[test]
+    fn those_of_the_leader_before_are_so_since_it_was_heard_last() {
+        let mut led = Led::elected();
+        led.registry.apply(create_on(node("a"), "c", 1));
+        led.plan(9_500);
+        led.hear_at(10_000, &["l", "b"]);
+        let dead = crate::registry::tests::change_node(node("a"), 0, NodeState::Dead);
+        led.registry.apply(dead);
+        led.plan(10_050);
+        assert_eq!(led.term.ended_at(&node("a")), Some(at(8_000)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::RaftId;
 use crate::consensus::{Heard, Identity, Leading};
 use crate::guard::Desk;
 use crate::store::codec::{decode, encode};
-use crate::types::{ClusterId, Member};
+use crate::types::{ClusterId, Member, Vote};
 
 /// Most strangers that are remembered, so that each is logged once.
 const MOST_STRANGERS: usize = 256;
@@ -129,15 +129,17 @@ impl Server {
                 entries,
                 committed,
             } => {
+                let vote: Vote = vote.into();
                 let request = AppendEntriesRequest {
-                    vote: vote.into(),
+                    vote,
                     prev_log_id: previous.map(Into::into),
                     entries: entries.into_iter().map(Into::into).collect(),
                     leader_commit: committed.map(Into::into),
                 };
                 let response = raft.append_entries(request).await.ok()?;
+                // One whose entries do not fit is followed as well.
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                    self.heard.now();
+                    self.heard.of(from, vote.leader_id().term);
                 }
                 response.into()
             }
@@ -155,8 +157,9 @@ impl Server {
                 data,
                 is_last,
             } => {
+                let vote: Vote = vote.into();
                 let request = InstallSnapshotRequest {
-                    vote: vote.into(),
+                    vote,
                     meta: meta.into(),
                     offset,
                     data: data.0,
@@ -164,7 +167,10 @@ impl Server {
                 };
                 match raft.install_snapshot(request).await {
                     Ok(response) => {
-                        self.heard.now();
+                        // A leader that has been replaced is answered the higher vote, no error.
+                        if vote >= response.vote {
+                            self.heard.of(from, vote.leader_id().term);
+                        }
                         ResponseV1::Received {
                             vote: response.vote.into(),
                         }

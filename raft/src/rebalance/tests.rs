@@ -39,7 +39,7 @@ impl World {
         let begun = Moment::from_origin(Duration::from_secs(100));
         let mut world = Self {
             registry,
-            liveness: Liveness::new("a".parse().unwrap(), Timing::default(), begun),
+            liveness: Liveness::new("a".parse().unwrap(), Timing::default(), None, begun),
             rebalance: Rebalance::new(Evening::default(), begun),
             waiting: BTreeSet::new(),
             silent: BTreeSet::new(),

@@ -4,6 +4,7 @@ mod attendance;
 mod cluster;
 mod faults;
 mod recovering;
+mod signs;
 mod strangers;
 mod transferring;
 

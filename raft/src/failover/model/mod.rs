@@ -116,6 +116,7 @@ fn the_model_meets_what_it_is_about() {
     let met = world.met();
     assert!(met.takeovers_of_assigned >= 3, "{met:?}");
     assert!(met.deaths >= 3 && met.elections >= 2, "{met:?}");
+    assert!(met.heirs >= 1, "{met:?}");
     // A crash begins one, and so does each awakening.
     assert_eq!(met.incarnations, 4, "{met:?}");
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sluice_types::{ConsumerId, Epoch, NodeId};
+use sluice_types::{ConsumerId, Epoch, NodeId, NodeName};
 
 use crate::failover::{Failover, Pace};
 use crate::lease::Lease;
-use crate::liveness::{Liveness, Timing};
+use crate::liveness::{Former, Liveness, Timing};
 use crate::registry::tests::{node as first_run, registration, run};
-use crate::{Command, Moment, Registry};
+use crate::{Command, Moment, NodeState, Registry};
 
 /// A leadership, which may be over without its holder knowing.
 #[derive(Clone)]
@@ -17,6 +17,14 @@ pub(super) struct Lead {
     pub(super) term: u64,
     pub(super) liveness: Liveness,
     pub(super) failover: Failover,
+}
+
+/// The last sign of a leader to one that follows it.
+#[derive(Clone)]
+struct Sign {
+    leader: NodeName,
+    term: u64,
+    at: Moment,
 }
 
 #[derive(Clone)]
@@ -33,6 +41,8 @@ pub(super) struct Process {
     pub(super) handles: BTreeMap<ConsumerId, Epoch>,
     pub(super) used: BTreeSet<(ConsumerId, Epoch)>,
     pub(super) lead: Option<Lead>,
+    heard: Option<Sign>,
+    last_led: u64,
 }
 
 impl Process {
@@ -48,6 +58,8 @@ impl Process {
             handles: BTreeMap::new(),
             used: BTreeSet::new(),
             lead: None,
+            heard: None,
+            last_led: 0,
         }
     }
 
@@ -70,13 +82,35 @@ impl Process {
         self.used.clear();
     }
 
-    pub(super) fn lead(&mut self, term: u64, now: u64) {
-        let liveness = Liveness::new(self.id.name.clone(), Timing::default(), self.clock(now));
+    /// Follows a leader.
+    pub(super) fn hear(&mut self, leader: NodeName, term: u64, now: u64) {
+        let at = self.clock(now);
+        self.heard = Some(Sign { leader, term, at });
+    }
+
+    /// Begins to lead. Whether it replaces a leader that it has heard.
+    pub(super) fn lead(&mut self, term: u64, now: u64) -> bool {
+        let (name, clock) = (self.id.name.clone(), self.clock(now));
+        let former = self.former();
+        let is_heir = former.is_some();
+        self.last_led = term;
+        let liveness = Liveness::new(name, Timing::default(), former, clock);
         self.lead = Some(Lead {
             term,
             liveness,
             failover: Failover::new(Pace::default()),
         });
+        is_heir
+    }
+
+    fn former(&self) -> Option<Former> {
+        let sign = self.heard.as_ref()?;
+        let node = self.registry.node(&sign.leader)?;
+        let is_it = sign.term > self.last_led && node.state != NodeState::Dead;
+        is_it.then(|| Former {
+            node: node.id.clone(),
+            heard_at: sign.at,
+        })
     }
 
     /// The command that makes it known, in place of whom its replica knows.

@@ -34,6 +34,7 @@ impl World {
 
     /// One turn of a process.
     fn live(&mut self, node: usize) {
+        self.follow(node);
         self.catch_up(node);
         self.reconcile(node);
         if self.now.is_multiple_of(250) {
@@ -47,6 +48,17 @@ impl World {
         let (term, is_noticed) = (self.term, self.is_calm || self.chance(60) == 0);
         if let Some(process) = &mut self.processes[node] {
             process.lead.take_if(|lead| lead.term != term && is_noticed);
+        }
+    }
+
+    /// Hears the leader, mostly.
+    fn follow(&mut self, node: usize) {
+        let is_led = self.is_led() && self.leader != node && self.takes_part(node);
+        if is_led && (self.is_calm || self.chance(4) > 0) {
+            let (leader, term, now) = (node_name(self.leader), self.term, self.now);
+            if let Some(process) = &mut self.processes[node] {
+                process.hear(leader, term, now);
+            }
         }
     }
 

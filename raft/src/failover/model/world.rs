@@ -23,6 +23,8 @@ pub(super) const STEP: u64 = 50;
 pub(super) struct Met {
     pub(super) deaths: usize,
     pub(super) elections: usize,
+    /// Elections of one that had followed the leader before.
+    pub(super) heirs: usize,
     pub(super) incarnations: u64,
     pub(super) takeovers_of_assigned: usize,
 }
@@ -262,7 +264,7 @@ impl World {
         (self.leader, self.term) = (node, self.term + 1);
         let (term, now) = (self.term, self.now);
         if let Some(process) = &mut self.processes[node] {
-            process.lead(term, now);
+            self.met.heirs += usize::from(process.lead(term, now));
         }
     }
 

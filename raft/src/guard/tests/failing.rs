@@ -136,6 +136,39 @@ async fn a_new_leader_believes_refusals_at_once_and_not_silence() {
     assert!((secs(5)..secs(12)).contains(&took), "{took:?}");
 }
 
+/// Its followers knew since when it was silent: the election does not come on top.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_is_dead_by_the_silence_rule_from_its_last_sign() {
+    // Elections that take so long that it shows, and about as long as the rule allows for.
+    let timing = crate::Timing {
+        election_min: Duration::from_millis(600),
+        election_max: Duration::from_millis(760),
+        ..crate::Timing::default()
+    };
+    let nodes = Nodes::with_timing(3, timing).await;
+    let (other, witness) = cast(&nodes).await;
+    let leader = nodes.leader().await;
+    nodes.create(leader, "g").await;
+    let silent = nodes.of_number(leader).node();
+    let death_after = crate::liveness::Timing::default().death_after;
+    let start = tokio::time::Instant::now();
+    nodes.cut_off(&[leader]);
+    nodes.leader_among(&[other, witness]).await;
+    let elected = start.elapsed();
+    nodes.is_dead(witness, &silent).await;
+    let took = start.elapsed();
+    println!("followed within {elected:?}, dead within {took:?}");
+    // Its last sign may have been an interval before, or have been on its way.
+    assert!(took > death_after - Duration::from_millis(500), "{took:?}");
+    let most = elected + death_after - Duration::from_millis(500);
+    assert!(took < most, "{took:?}, elected after {elected:?}");
+    nodes.moved(witness, "g", &silent).await;
+    for node in [other, witness] {
+        let living = nodes.of_number(node).node();
+        assert_eq!(nodes.state(witness, &living), NodeState::Alive);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_slept_does_not_take_it_for_the_silence_of_others() {
     let nodes = Nodes::of(3).await;

@@ -39,6 +39,8 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Problem> {
     let mut may_have_happened = false;
     let mut is_sparing = false;
+    // What an owner said that does not know what became of the request.
+    let mut unsure = None;
     loop {
         let owner = match (route.run)(call.clone()).await {
             Ok(reply) if reply.may_begin() => return Ok(reply),
@@ -50,10 +52,12 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 let is_done = may_have_happened
                     && route.method == Method::DELETE
                     && problem.code == Code::ConsumerNotFound;
-                return if is_done {
-                    Ok(Reply::no_content())
-                } else {
-                    Err(problem)
+                let is_none_the_wiser =
+                    [Code::OwnerUnavailable, Code::NoQuorum].contains(&problem.code);
+                return match unsure {
+                    _ if is_done => Ok(Reply::no_content()),
+                    Some(unsure) if is_none_the_wiser => Ok(unsure),
+                    _ => Err(problem),
                 };
             }
         };
@@ -75,20 +79,27 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
         };
         state.http_metrics.sent_on(&answered, sent.elapsed());
         match answered {
-            // The owner is cut off. If others decide, the session moves, and the request waits for
-            // that.
-            Ok(Answered::Reply { ref headers, .. })
-                if says(headers, Code::NoQuorum) && state.ownership.has_quorum().await =>
-            {
-                tracing::debug!(owner = %owner.node, "the owner is cut off from the majority");
-                call.avoid(owner.node);
-            }
             Ok(Answered::Reply {
                 status,
                 headers,
                 body,
                 fate,
-            }) => return Ok(Reply::passed_on(status, &headers, body, fate)),
+            }) => {
+                let is_unknown = says(&headers, Code::OutcomeUnknown);
+                let reply = Reply::passed_on(status, &headers, body, fate);
+                let is_undecided = is_unknown || says(&headers, Code::NoQuorum);
+                // The owner may be cut off where this node is not: its successor decides.
+                let has_time = Instant::now() + LAST_WORD < call.end();
+                if !(is_undecided && has_time && state.ownership.has_quorum().await) {
+                    return Ok(reply);
+                }
+                tracing::debug!(owner = %owner.node, "the owner cannot decide, others can");
+                if is_unknown {
+                    may_have_happened = true;
+                    unsure = Some(reply);
+                }
+                call.avoid(owner.node);
+            }
             Ok(Answered::Misdirected { epoch }) => match (call.session(), epoch) {
                 (Some(id), Some(epoch)) if owner.epoch.is_none_or(|known| known < epoch) => {
                     let within = Deadline::after(CATCH_UP).min(call.budget().deadline());

@@ -5,6 +5,10 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 use crate::Error;
 use crate::lag::LagReports;
 
+/// Why sessions end without being asked to. Each is counted from 0, or Prometheus would see no
+/// increase in the first.
+const CAUSES: [&str; 4] = ["panicked", "fenced", "lease_lost", "failed"];
+
 /// The sessions' metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -95,6 +99,9 @@ impl Metrics {
                 "Kafka handles whose closing took too long and was given up, since the start",
             )?,
         };
+        for cause in CAUSES {
+            metrics.failures.with_label_values(&[cause]);
+        }
         registry.register(Box::new(metrics.sessions.clone()))?;
         registry.register(Box::new(metrics.joining.clone()))?;
         registry.register(Box::new(metrics.polls.clone()))?;

@@ -125,13 +125,17 @@ impl Sessions {
 
     /// Whether a broker answers now.
     pub async fn kafka_reachable(&self) -> bool {
+        self.kafka_answers().await.is_ok()
+    }
+
+    /// Asks a broker for an answer.
+    ///
+    /// # Errors
+    /// Why there is none: [`Error::AccessDenied`], [`Error::KafkaUnavailable`].
+    pub async fn kafka_answers(&self) -> Result<(), Error> {
         let cluster = self.0.env.cluster.clone();
-        self.0
-            .env
-            .blocking
-            .run(move || cluster.reachable(PROBE))
-            .await
-            .unwrap_or(false)
+        let asking = self.0.env.blocking.run(move || cluster.reach(PROBE));
+        asking.await?
     }
 
     /// Whether a broker answers, or did within the last second; waits about a second at most. However
@@ -151,8 +155,8 @@ impl Sessions {
                 .0
                 .env
                 .blocking
-                .run(move || cluster.reachable(QUICK_PROBE));
-            let reachable = asking.await.unwrap_or(false);
+                .run(move || cluster.reach(QUICK_PROBE));
+            let reachable = matches!(asking.await, Ok(Ok(())));
             *seen = Some((Instant::now(), reachable));
             reachable
         });

@@ -1,4 +1,4 @@
-//! The metrics of the HTTP API.
+//! The metrics of the HTTP API, and of what the node sees of Kafka.
 
 use std::time::Duration;
 
@@ -31,10 +31,25 @@ const OUTCOMES: [&str; 7] = [
     "refused",
 ];
 
+/// The codes of the answers with 500. Each is counted from 0, or Prometheus would see no increase in
+/// the first.
+const FAULTS: [&str; 2] = ["internal", "session_failed"];
+
+/// Registers whether Kafka is reached: not, until somebody has looked.
+pub(crate) fn kafka_reached(registry: &Registry) -> Result<IntGauge, Error> {
+    let reached = IntGauge::new(
+        "sluice_kafka_reached",
+        "1 while a broker of Kafka answers this node, which asks every two seconds",
+    )?;
+    registry.register(Box::new(reached.clone()))?;
+    Ok(reached)
+}
+
 /// Counts requests by route template, never by path.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpMetrics {
     requests: IntCounterVec,
+    faults: IntCounterVec,
     durations: HistogramVec,
     aborted: IntCounterVec,
     in_flight: IntGauge,
@@ -63,6 +78,13 @@ impl HttpMetrics {
                     "Requests answered, by method, route template, status and error code",
                 ),
                 &["method", "route", "status", "code"],
+            )?,
+            faults: IntCounterVec::new(
+                Opts::new(
+                    "sluice_http_internal_errors_total",
+                    "Requests answered with 500, by error code",
+                ),
+                &["code"],
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new(
@@ -98,7 +120,11 @@ impl HttpMetrics {
         for outcome in OUTCOMES {
             metrics.hops.with_label_values(&[outcome]);
         }
+        for code in FAULTS {
+            metrics.faults.with_label_values(&[code]);
+        }
         registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.faults.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.aborted.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
@@ -159,6 +185,10 @@ impl InFlight {
             code.unwrap_or("ok"),
         ];
         self.metrics.requests.with_label_values(&labels).inc();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            let code = code.unwrap_or("internal");
+            self.metrics.faults.with_label_values(&[code]).inc();
+        }
     }
 }
 
@@ -181,5 +211,44 @@ fn bounded(method: &Method) -> &'static str {
         "PUT" => "PUT",
         "DELETE" => "DELETE",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::error::Code;
+
+    fn faults(registry: &Registry) -> Vec<(String, f64)> {
+        let families = registry.gather();
+        let name = "sluice_http_internal_errors_total";
+        let family = families.iter().find(|family| family.name() == name);
+        let counts = family.into_iter().flat_map(|family| family.get_metric());
+        let count = |metric: &prometheus::proto::Metric| {
+            let code = metric.get_label()[0].value().to_owned();
+            (code, metric.get_counter().get_value())
+        };
+        counts.map(count).collect()
+    }
+
+    #[test]
+    fn answers_with_500_are_counted_from_0() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry).unwrap();
+        let codes = Code::ALL.iter().map(|code| code.meaning());
+        let codes = codes.filter(|meaning| meaning.status == StatusCode::INTERNAL_SERVER_ERROR);
+        let mut expected: Vec<_> = codes
+            .map(|meaning| (meaning.code.to_owned(), 0.0))
+            .collect();
+        expected.sort_by(|one, other| one.0.cmp(&other.0));
+        assert_eq!(faults(&registry), expected);
+
+        let answer = |status, code| metrics.begin(&Method::GET, "/livez").finish(status, code);
+        answer(StatusCode::INTERNAL_SERVER_ERROR, Some("internal"));
+        answer(StatusCode::INTERNAL_SERVER_ERROR, None);
+        answer(StatusCode::SERVICE_UNAVAILABLE, Some("shutting_down"));
+        answer(StatusCode::OK, None);
+        expected[0].1 = 2.0;
+        assert_eq!(faults(&registry), expected);
     }
 }

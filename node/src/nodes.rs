@@ -49,6 +49,7 @@ impl Nodes {
             role: Some(Role::Leader),
             sessions: self.registry.owned_by(&node.id).len(),
             is_ready: None,
+            has_left: false,
             applied: None,
             lease: None,
             node,

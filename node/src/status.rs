@@ -21,8 +21,8 @@ const ADMIN: &str = "http://127.0.0.1:9091";
 /// What `sluice status` can be told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 if the cluster has a leader and no node of it is dead, 1 otherwise, \
-69 if the admin port cannot be asked.")]
+Exit status: 0 if the cluster has a leader and no node of it is dead that has not left in order, \
+1 otherwise, 69 if the admin port cannot be asked.")]
 pub(crate) struct Args {
     /// The admin port of any node
     #[arg(long, value_name = "URL", default_value = ADMIN)]
@@ -51,6 +51,8 @@ struct Node {
     version: String,
     applied: Option<u64>,
     lease_ms: Option<u64>,
+    #[serde(default)]
+    left: bool,
 }
 
 /// Shows the cluster, and says by the exit status how it is.
@@ -105,7 +107,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 impl Cluster {
     /// Whether all is as it should be.
     fn is_well(&self) -> bool {
-        self.leader.is_some() && self.nodes.iter().all(|node| node.state != "dead")
+        self.leader.is_some() && self.nodes.iter().all(|node| node.shown_state() != "dead")
     }
 
     fn shown(&self) -> String {
@@ -113,7 +115,10 @@ impl Cluster {
             (Some(id), Some(leader)) => {
                 format!("cluster {id}, led by {leader} in term {}\n\n", self.term)
             }
-            (Some(id), None) => format!("cluster {id}, without a leader: nothing is decided\n\n"),
+            (Some(id), None) => format!(
+                "cluster {id}, without a leader: nothing is decided\n\
+                 the table is what this node knew last: nodes shown as alive may be gone\n\n"
+            ),
             (None, Some(leader)) => format!("{leader} alone, without a cluster.data_dir\n\n"),
             (None, None) => "not in a cluster yet\n\n".to_owned(),
         };
@@ -152,6 +157,11 @@ const NUMBERS: [usize; 4] = [3, 5, 6, 7];
 const UNKNOWN: &str = "-";
 
 impl Node {
+    /// Who was stopped in order is dead to the registry, and missed by nobody.
+    fn shown_state(&self) -> &str {
+        if self.left { "left" } else { &self.state }
+    }
+
     /// What stands of it in the table; `newest` is how far the foremost node is.
     fn row(&self, newest: Option<u64>) -> [String; COLUMNS] {
         let number =
@@ -164,7 +174,7 @@ impl Node {
         };
         [
             self.name.clone(),
-            self.state.clone(),
+            self.shown_state().to_owned(),
             self.role.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
             self.sessions.to_string(),
             self.version.clone(),
@@ -206,6 +216,41 @@ n2       dead      -              0  0.1.0          -       -      -  n2.sluice:
 ";
         assert_eq!(cluster.shown(), expected);
         assert!(!cluster.is_well());
+    }
+
+    #[test]
+    fn without_a_leader_the_table_is_said_to_be_old() {
+        let cluster = cluster(json!({"id": "6e1c", "leader": null, "term": 3, "nodes": []}));
+        let expected = "\
+cluster 6e1c, without a leader: nothing is decided
+the table is what this node knew last: nodes shown as alive may be gone
+
+NODE";
+        assert!(cluster.shown().starts_with(expected), "{}", cluster.shown());
+    }
+
+    #[test]
+    fn a_node_that_was_stopped_in_order_has_left_and_all_is_well() {
+        let of = |left: bool| {
+            cluster(json!({"id": "6e1c", "leader": "n0", "term": 3, "nodes": [
+                {"name": "n1", "address": "localhost:1", "state": "dead", "role": "learner",
+                 "sessions": 0, "version": "0.1.0", "applied": null, "lease_ms": null,
+                 "left": left},
+            ]}))
+        };
+        let (gone, failed) = (of(true), of(false));
+        assert!(
+            gone.shown().contains("n1    left   learner"),
+            "{}",
+            gone.shown()
+        );
+        assert!(gone.is_well());
+        assert!(
+            failed.shown().contains("n1    dead   learner"),
+            "{}",
+            failed.shown()
+        );
+        assert!(!failed.is_well());
     }
 
     #[test]

@@ -136,18 +136,21 @@ impl Cluster {
         }
     }
 
-    /// Whether a broker answers within `wait`.
-    pub(crate) fn reachable(&self, wait: Duration) -> bool {
+    /// Asks for a broker's answer within `wait`.
+    pub(crate) fn reach(&self, wait: Duration) -> Result<(), Error> {
         self.serve();
-        let asked = self.client.fetch_metadata(Some("__consumer_offsets"), wait);
-        if asked.is_ok() {
-            self.answered();
-        } else {
-            self.serve();
-            self.bootstrap.missed();
-            self.bootstrap.remind(self.client.client());
+        match self.client.fetch_metadata(Some("__consumer_offsets"), wait) {
+            Ok(_) => {
+                self.answered();
+                Ok(())
+            }
+            Err(error) => {
+                let refused = self.check_refused();
+                self.bootstrap.missed();
+                self.bootstrap.remind(self.client.client());
+                refused.and(Err(unreachable(&error)))
+            }
         }
-        asked.is_ok()
     }
 
     /// Looks into the logs as sessions with `read_committed` see them. This client never

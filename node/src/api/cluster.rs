@@ -78,6 +78,11 @@ pub(super) struct Node {
     /// known.
     #[schema(required)]
     lease_ms: Option<u64>,
+    /// Only there for a dead node that nobody misses: it was stopped in order, or drained before it
+    /// ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    left: bool,
 }
 
 /// What a node can be asked to do.
@@ -129,6 +134,7 @@ impl From<NodeReport> for Node {
             version: report.node.release,
             applied: report.applied,
             lease_ms: report.lease.and_then(|lease| millis(lease).ok()),
+            left: report.has_left,
         }
     }
 }

@@ -102,8 +102,7 @@ async fn look(state: &State) -> Result<Value, Problem> {
         "kafka": kafka,
     });
     if let Some(membership) = &state.membership {
-        let has_leader = membership.consensus.status().leader.is_some();
-        ready["leader"] = json!(condition(has_leader));
+        ready["leader"] = json!(condition(membership.guard.has_leader()));
         ready["lease"] = json!(condition(!state.identity.lease().is_zero()));
     }
     Ok(ready)

@@ -142,7 +142,8 @@ impl App {
             cluster.name.clone(),
             cluster.secrets.clone(),
         );
-        let sight = Arc::new(Sight::default());
+        let sight = Sight::register(&metrics).map_err(StartError::Metrics)?;
+        let sight = Arc::new(sight);
         let clock = Arc::clone(&options.clock);
         let mut seat = match &cluster.data_dir {
             Some(data_dir) => {
@@ -251,7 +252,9 @@ impl App {
             ownership.hand_over_to(guard, asked);
         }
         let watcher = sessions.clone();
-        let watching = tokio::spawn(async move { sight.watch_kafka(&watcher).await });
+        let bootstrap = config.kafka.bootstrap_list();
+        let watching = async move { sight.watch_kafka(&watcher, &bootstrap).await };
+        let watching = tokio::spawn(watching);
         let http: Vec<String> = http_addresses.iter().map(ToString::to_string).collect();
         let internal = internal_address.map(|address| address.to_string());
         tracing::info!(http = http.join(","), admin = %admin_address, internal, "listening");

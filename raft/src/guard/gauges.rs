@@ -8,8 +8,11 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 use super::Guard;
-use super::status::{Role, role};
-use crate::NodeState;
+use super::status::{Role, has_left, role};
+use crate::{Node, NodeState};
+
+/// What nodes are counted by.
+const STATES: [&str; 4] = ["alive", "draining", "dead", "left"];
 
 /// Reads a guard and its consensus whenever metrics are gathered.
 pub struct Gauges {
@@ -57,7 +60,7 @@ impl Gauges {
             )?,
             has_leader: IntGauge::new(
                 "sluice_raft_has_leader",
-                "1 while this member knows a leader",
+                "1 while this member hears a leader, or is one that a majority follows",
             )?,
             last_log: IntGauge::new(
                 "sluice_raft_last_log_index",
@@ -82,7 +85,7 @@ impl Gauges {
             )?,
             nodes: labelled(
                 "sluice_cluster_nodes",
-                "Nodes of the cluster as this one knows them, by state",
+                "Nodes of the cluster as this one knows them, by state; one that has left was stopped in order, one that is dead is missed",
                 "state",
             )?,
             lease: Gauge::new(
@@ -113,7 +116,7 @@ impl Gauges {
     }
 
     fn read(&self, guard: &Guard) {
-        let status = guard.consensus.status();
+        let status = guard.heard_status();
         self.term.set(number(status.term));
         self.is_leader.set(status.leads.into());
         self.has_leader.set(status.leader.is_some().into());
@@ -135,13 +138,15 @@ impl Gauges {
         self.quorum_age.set(quorum_age.as_secs_f64());
         self.lease.set(guard.lease().as_secs_f64());
         let registry = guard.consensus.replica.read();
-        for (state, label) in [
-            (NodeState::Alive, "alive"),
-            (NodeState::Draining, "draining"),
-            (NodeState::Dead, "dead"),
-        ] {
-            let count = registry.nodes().filter(|node| node.state == state).count();
-            self.nodes.with_label_values(&[label]).set(number(count));
+        let label = |node: &Node| match node.state {
+            NodeState::Alive => "alive",
+            NodeState::Draining => "draining",
+            NodeState::Dead if has_left(&status, node) => "left",
+            NodeState::Dead => "dead",
+        };
+        for state in STATES {
+            let count = registry.nodes().filter(|node| label(node) == state).count();
+            self.nodes.with_label_values(&[state]).set(number(count));
         }
         self.sessions.set(number(registry.session_count()));
     }

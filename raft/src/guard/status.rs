@@ -26,7 +26,8 @@ pub enum Role {
 pub struct ClusterReport {
     /// The cluster, once this member is in one.
     pub id: Option<ClusterId>,
-    /// The leader's name, if one is known.
+    /// The leader's name, if one has been heard of for as long as an election takes; of this member,
+    /// if a majority has followed it within a lease.
     pub leader: Option<String>,
     /// Counts the elections.
     pub term: u64,
@@ -50,6 +51,9 @@ pub struct NodeReport {
     /// Whether it can open sessions, that is, reaches Kafka and keeps up with the registry, if that
     /// is known.
     pub is_ready: Option<bool>,
+    /// Whether it is dead because it has left: it drained, and decides nothing any more. One that
+    /// failed is missed.
+    pub has_left: bool,
 }
 
 impl Guard {
@@ -57,7 +61,7 @@ impl Guard {
     /// leader. When that does not answer within a second, at this node too.
     pub async fn report(&self) -> ClusterReport {
         let sightings = self.sightings().await;
-        let status = self.consensus.status();
+        let status = self.heard_status();
         let leader = status.leader.and_then(|id| status.members.get(&id));
         let leader = leader.map(|member| member.name.clone());
         let registry = self.consensus.replica.read();
@@ -69,6 +73,7 @@ impl Guard {
                 .get(&node.id)
                 .map(|seen| Duration::from_millis(seen.lease.into())),
             is_ready: sightings.get(&node.id).map(|seen| seen.is_ready),
+            has_left: has_left(&status, node),
             node: node.clone(),
         };
         ClusterReport {
@@ -77,6 +82,29 @@ impl Guard {
             term: status.term,
             nodes: registry.nodes().map(report).collect(),
         }
+    }
+
+    /// Whether there is a leader, as far as this member knows: see [`ClusterReport::leader`].
+    pub fn has_leader(&self) -> bool {
+        self.heard_status().leader.is_some()
+    }
+
+    /// The status of the consensus, with a leader only if that has been heard of lately: this
+    /// member would stand for election by now, or another, had it been silent for longer. Of itself
+    /// it takes the word of a majority, not older than a lease.
+    pub(super) fn heard_status(&self) -> ConsensusStatus {
+        let mut status = self.consensus.status();
+        let is_heard = |leader: &RaftId| {
+            if status.leads {
+                let age = self.consensus.desk.quorum_age();
+                return age.is_some_and(|age| age < self.options.timing.lease);
+            }
+            let sign = self.consensus.heard.last();
+            let sign = sign.filter(|sign| sign.leader == *leader);
+            sign.is_some_and(|sign| sign.silence() < self.consensus.timing.election_max * 2)
+        };
+        status.leader = status.leader.filter(is_heard);
+        status
     }
 
     /// Where these sessions of this node should go, spread by load over the other nodes that are
@@ -115,6 +143,14 @@ impl Guard {
         let all = sightings.into_iter().chain([own]);
         all.map(|seen| (seen.node.clone(), seen)).collect()
     }
+}
+
+/// Whether a node is dead and not missed: it drained first, and does not vote.
+///
+/// That it does not vote is not enough. A new member that fails before it votes does not, nor does
+/// one of those whom the leader leaves out to keep a majority, when another drains.
+pub(super) fn has_left(status: &ConsensusStatus, node: &Node) -> bool {
+    node.died_draining() && !status.voters.contains(&node.raft_id)
 }
 
 pub(super) fn role(status: &ConsensusStatus, id: RaftId) -> Option<Role> {

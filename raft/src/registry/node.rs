@@ -175,6 +175,12 @@ impl Node {
         }
     }
 
+    /// Whether it was draining when it was taken for dead. Until then it is alive and draining by
+    /// turns, so that the number of changes tells.
+    pub fn died_draining(&self) -> bool {
+        self.state == NodeState::Dead && self.revision.is_multiple_of(2)
+    }
+
     /// Changes the state if nothing has happened to it since. Says whether it is as asked.
     pub(super) fn change(&mut self, revision: u32, to: NodeState, at: Timestamp) -> bool {
         if self.state == to {
@@ -193,6 +199,28 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::tests::{node, registration};
+
+    #[test]
+    fn a_dead_node_knows_whether_it_drained() {
+        use NodeState::{Alive, Dead, Draining};
+        for (states, expected) in [
+            (vec![], false),
+            (vec![Draining], false),
+            (vec![Dead], false),
+            (vec![Draining, Dead], true),
+            // Asked twice, it is changed once.
+            (vec![Draining, Draining, Dead], true),
+            (vec![Draining, Alive, Dead], false),
+            (vec![Draining, Alive, Draining, Dead, Dead], true),
+        ] {
+            let mut node = Node::new(registration(node("n"), None));
+            for state in &states {
+                assert!(node.change(node.revision, *state, Timestamp::from_millis(1)));
+            }
+            assert_eq!(node.died_draining(), expected, "{states:?}");
+        }
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port() {

@@ -1,5 +1,6 @@
 //! `sluice status`.
 
+use reqwest::Method;
 use serde_json::Value;
 use sluice_tests::Node;
 use sluice_tests::ports::Port;
@@ -77,6 +78,48 @@ async fn without_a_leader_the_exit_status_is_1() {
     let (code, printed) = status(&cluster.node(0).admin_url(), &[]).await;
     assert_eq!(code, Some(1), "{printed}");
     assert!(printed.contains("without a leader"), "{printed}");
+    assert!(printed.contains("may be gone"), "{printed}");
+    // The others say the same.
+    let node = cluster.node(0);
+    let ready = node.client().call(Method::GET, "/readyz", ()).await;
+    assert_eq!(ready.expect(200)["leader"], "degraded");
+    let metrics = node.admin().call(Method::GET, "/metrics", ()).await;
+    let metrics = metrics.expect(200).text;
+    assert!(
+        metrics.contains("\nsluice_raft_has_leader 0\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_in_order_has_left_and_all_is_well() {
+    let cluster = start(NO_KAFKA, &[("SLUICE_DRAIN__LINGER", "100ms")]).await;
+    let stopped = (leader(&cluster).await + 1) % 3;
+    cluster.terminate(stopped);
+    assert_eq!(cluster.ended(stopped, DEADLINE).await, Some(0));
+    for number in (0..3).filter(|number| *number != stopped) {
+        let admin = cluster.node(number).admin();
+        let seen = until(&admin, "it has left", |cluster| {
+            of(cluster, stopped)["left"] == true
+        })
+        .await;
+        assert_eq!(of(&seen, stopped)["state"], "dead");
+        let (code, printed) = status(&cluster.node(number).admin_url(), &[]).await;
+        let line = line(&printed, stopped);
+        assert_eq!(
+            (code, line[1..3].to_vec()),
+            (Some(0), vec!["left", "learner"])
+        );
+        let metrics = admin.call(Method::GET, "/metrics", ()).await;
+        let metrics = metrics.expect(200).text;
+        for (state, count) in [("alive", 2), ("dead", 0), ("left", 1)] {
+            let told = format!("\nsluice_cluster_nodes{{state=\"{state}\"}} {count}\n");
+            assert!(metrics.contains(&told), "{told} in {metrics}");
+        }
+    }
+    assert_eq!(cluster.lines_with("a node has left").len(), 1);
+    let declared = cluster.lines_with("declaring a node dead");
+    assert!(declared.is_empty(), "{declared:?}");
 }
 
 #[tokio::test]

@@ -190,6 +190,53 @@ async fn errors_are_counted_by_code_and_never_by_path() {
     }
 }
 
+/// Prometheus sees no increase in a series that begins with 1.
+#[tokio::test]
+async fn what_is_rare_and_told_by_alerts_is_there_from_the_start() {
+    let node = Node::builder().bootstrap("127.0.0.1:1").start().await;
+    let seen = metrics(&node).await;
+    for name in [
+        "sluice_http_internal_errors_total{code=\"internal\"}",
+        "sluice_http_internal_errors_total{code=\"session_failed\"}",
+        "sluice_session_failures_total{cause=\"failed\"}",
+        "sluice_session_failures_total{cause=\"fenced\"}",
+        "sluice_session_failures_total{cause=\"lease_lost\"}",
+        "sluice_session_failures_total{cause=\"panicked\"}",
+        "sluice_producer_replaced_total",
+    ] {
+        let count = seen.samples.get(name).copied();
+        assert_eq!(count, Some(0.0), "{name} in {:?}", seen.samples);
+    }
+}
+
+#[tokio::test]
+async fn whether_a_node_reaches_kafka_is_told_though_nobody_asks_it_anything() {
+    let away = "kafka cannot be reached";
+    let node = Node::builder().bootstrap("127.0.0.1:1").start().await;
+    eventually(DEADLINE, "it is logged", async || node.log_contains(away)).await;
+    let log = node.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains(away)).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        "WARN",
+        "127.0.0.1:1",
+        "cause",
+        "hint",
+        "kafka.bootstrap_servers",
+    ] {
+        assert!(told[0].contains(part), "{part} in {}", told[0]);
+    }
+    let seen = metrics(&node).await.samples["sluice_kafka_reached"];
+    assert_eq!(seen, 0.0);
+
+    let node = Node::builder().kafka(Kafka::shared().await).start().await;
+    eventually(DEADLINE, "kafka is reached", async || {
+        let seen = metrics(&node).await.samples["sluice_kafka_reached"];
+        (seen == 1.0).then_some(()).ok_or(seen)
+    })
+    .await;
+}
+
 /// What a node of a cluster tells of that, besides what every node tells.
 const OF_A_CLUSTER: [&str; 18] = [
     "sluice_raft_term",

@@ -17,7 +17,7 @@ fn metrics_of(nodes: &Nodes, number: usize) -> Registry {
 }
 
 /// The value of a counter or gauge, the count of a histogram; with this label value, if any.
-fn value(metrics: &Registry, name: &str, label: Option<&str>) -> f64 {
+pub(super) fn value(metrics: &Registry, name: &str, label: Option<&str>) -> f64 {
     let families = metrics.gather();
     let family = families.iter().find(|family| family.name() == name);
     let family = family.unwrap_or_else(|| panic!("no {name}"));
@@ -134,4 +134,29 @@ async fn what_nodes_are_and_do_is_measured() {
     let failed = nodes.delete(witness, "a").await;
     assert!(failed.is_err());
     assert!(value(at_witness, "sluice_raft_proposals_failed_total", None) >= 1.0);
+    eventually("no leader to be told", || async {
+        (value(at_witness, "sluice_raft_has_leader", None) == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(nodes.guard(witness).report().await.leader, None);
+}
+
+/// It takes itself for the leader as long as no other is heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_nobody_follows_is_none() {
+    let mut nodes = Nodes::of(3).await;
+    let leader = nodes.leader().await;
+    let metrics = metrics_of(&nodes, leader);
+    for other in [1, 2] {
+        nodes.crash((leader + other) % 3).await;
+    }
+    eventually("no leader to be told", || async {
+        (value(&metrics, "sluice_raft_has_leader", None) == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(value(&metrics, "sluice_raft_is_leader", None), 1.0);
+    let report = nodes.guard(leader).report().await;
+    assert_eq!(report.leader, None);
+    let roles = report.nodes.iter().map(|told| told.role);
+    assert!(roles.into_iter().all(|role| role == Some(Role::Voter)));
 }

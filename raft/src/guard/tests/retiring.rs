@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use nodes::Nodes;
+use sluice_types::NodeId;
 use tokio::time::Instant;
 
 use super::*;
@@ -112,6 +113,39 @@ async fn a_node_that_has_retired_votes_again_when_it_is_back() {
         nodes.all_live().await;
         nodes.voters(&[0, 1, 2]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ended_in_order_has_left_and_who_failed_is_missed() {
+    let mut nodes = attended(4).await;
+    let leader = nodes.leader().await;
+    let [ends, fails, witness] = [1, 2, 3].map(|n| (leader + n) % 4);
+    let gone = nodes.of_number(ends).node();
+    assert_eq!(end(&mut nodes, &[ends]).await, [Retired::NoVoter]);
+    nodes.is_dead(witness, &gone).await;
+    let failed = nodes.crash(fails).await;
+    nodes.is_dead(witness, &failed.node()).await;
+    for asked in [leader, witness] {
+        let registry = prometheus::Registry::new();
+        Gauges::register(&registry, nodes.guard(asked)).unwrap();
+        eventually("the nodes to be told apart", || async {
+            let report = nodes.guard(asked).report().await;
+            let left = |node: NodeId| {
+                let mut told = report.nodes.iter();
+                told.find(|told| told.node.id == node)
+                    .map(|told| (told.node.state, told.has_left))
+            };
+            let is_told = left(gone.clone()) == Some((NodeState::Dead, true))
+                && left(failed.node()) == Some((NodeState::Dead, false));
+            let counted = |state| measuring::value(&registry, "sluice_cluster_nodes", Some(state));
+            let counts = ["alive", "draining", "dead", "left"].map(counted);
+            (is_told && counts == [2.0, 0.0, 1.0, 1.0]).then_some(())
+        })
+        .await;
+    }
+    // However long it is away.
+    let status = nodes.of_number(leader).consensus.status();
+    assert!(status.voters.contains(&failed.consensus.raft_id()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

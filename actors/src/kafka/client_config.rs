@@ -149,7 +149,10 @@ mod tests {
         let unknown = check_property("fetch.wait.max", "100").unwrap_err();
         assert_eq!(unknown, "is not a property of librdkafka");
         let refused = check_property("security.protocol", "SSLL").unwrap_err();
-        assert_eq!(refused, "has the value \"SSLL\", which librdkafka does not take");
+        assert_eq!(
+            refused,
+            "has the value \"SSLL\", which librdkafka does not take"
+        );
         let refused = check_property("sasl.oauthbearer.method", "hunter2").unwrap_err();
         assert_eq!(refused, "has a value that librdkafka does not take");
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sluice_types::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -72,6 +73,8 @@ impl Batch {
 pub(super) struct Ticket {
     batch: Arc<Batch>,
     index: usize,
+    /// The time that the record was sent with, unless librdkafka chose it.
+    pub(super) time: Option<Timestamp>,
     settled: bool,
 }
 
@@ -80,6 +83,7 @@ impl Ticket {
         Self {
             batch: Arc::clone(batch),
             index,
+            time: None,
             settled: false,
         }
     }

@@ -44,9 +44,20 @@ const TUNED: &[(&str, &str)] = &[
 ];
 
 /// Names of the same property: librdkafka takes either, and of both the one that comes last.
-const ALIASES: [(&str, &str); 2] = [
+const ALIASES: [(&str, &str); 3] = [
     ("message.timeout.ms", "delivery.timeout.ms"),
     ("queue.buffering.max.ms", "linger.ms"),
+    ("retries", "message.send.max.retries"),
+];
+
+/// What makes of a producer one that sends every record in a batch of its own, and at once. Sent
+/// once only, none can be written twice: an idempotent producer would stand still for a new epoch
+/// after each that is refused.
+const ALONE: &[(&str, &str)] = &[
+    ("batch.num.messages", "1"),
+    ("linger.ms", "0"),
+    ("enable.idempotence", "false"),
+    ("message.send.max.retries", "0"),
 ];
 
 /// What a record's framing may add to its bytes.
@@ -82,4 +93,20 @@ impl ProducerConfig {
         client.set("compression.codec", compression.as_str());
         client
     }
+}
+
+/// The properties of a producer that sends alone what the one with these has sent together.
+pub(super) fn alone(together: &ClientConfig) -> ClientConfig {
+    let mut client = together.clone();
+    for (alias, _) in ALIASES.iter().filter(|(_, key)| sets(ALONE, key)) {
+        client.remove(alias);
+    }
+    for (key, value) in ALONE {
+        client.set(*key, *value);
+    }
+    client
+}
+
+fn sets(properties: &[(&str, &str)], key: &str) -> bool {
+    properties.iter().any(|(set, _)| *set == key)
 }

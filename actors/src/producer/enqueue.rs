@@ -123,7 +123,8 @@ impl Enqueuing {
             Code::Fatal if self.sent == 0 => Unsent::Broken,
             code => {
                 let partition = record.partition.map_or(-1, |partition| partition.get());
-                Unsent::Refused(verdict::of(code, Sent::No, partition))
+                let has_key = record.key.is_some();
+                Unsent::Refused(verdict::of(code, Sent::No, partition, has_key))
             }
         }
     }

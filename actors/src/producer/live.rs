@@ -10,15 +10,17 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use sluice_types::{Offset, Partition, Timestamp};
+use sluice_types::{Clock, Offset, Partition, SystemClock, Timestamp};
+use tokio::time::Instant;
 
+use super::again::Again;
 use super::batch::Ticket;
 use super::metrics::{ProducerMetrics, Traffic};
 use super::record::Written;
 use super::verdict::{self, Sent};
-use crate::Error;
 use crate::blocking::Blocking;
 use crate::kafka::{self, Bootstrap};
+use crate::{Config, Error};
 
 /// How long a producer that is given up may go on with what it has: longer than any record is
 /// tried.
@@ -33,6 +35,25 @@ pub(super) struct Encoded<'r> {
     pub(super) headers: Option<OwnedHeaders>,
 }
 
+/// What a producer is set among.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) metrics: ProducerMetrics,
+    blocking: Blocking,
+    /// The embedded broker: it says of every record the same time.
+    embedded: bool,
+}
+
+impl Setting {
+    pub(super) fn of(kafka: &Config, metrics: &ProducerMetrics, blocking: &Blocking) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            blocking: blocking.clone(),
+            embedded: kafka.embedded_broker,
+        }
+    }
+}
+
 /// A Kafka producer. Dropped, it goes on with what it has on a thread that may wait, and ends.
 pub(super) struct Live {
     producer: Option<ThreadedProducer<Reports>>,
@@ -40,24 +61,35 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Makes a producer. Blocks for a moment.
-    pub(super) fn new(
-        client: &ClientConfig,
-        metrics: ProducerMetrics,
-        blocking: Blocking,
-    ) -> Result<Self, Error> {
+    /// Makes a producer; what Kafka refuses of it together with other records, it sends once more
+    /// alone. Blocks for a moment.
+    pub(super) fn new(client: &ClientConfig, setting: Setting) -> Result<Self, Error> {
+        let again = Again::new(client, setting.clone());
+        Self::make(client, setting, Some(again))
+    }
+
+    /// Makes a producer whose batches have one record each: what Kafka says of it is the last
+    /// word. Blocks for a moment.
+    pub(super) fn alone(client: &ClientConfig, setting: Setting) -> Result<Self, Error> {
+        Self::make(client, setting, None)
+    }
+
+    fn make(client: &ClientConfig, setting: Setting, again: Option<Again>) -> Result<Self, Error> {
+        let codec = client.get("compression.codec").unwrap_or("none");
         let reports = Reports {
-            traffic: metrics.traffic(client.get("compression.codec").unwrap_or("none")),
-            metrics,
+            traffic: setting.metrics.traffic(codec),
+            metrics: setting.metrics,
             broken: AtomicBool::new(false),
             bootstrap: Bootstrap::of(client),
+            embedded: setting.embedded,
+            again,
         };
         let producer = client.create_with_context(reports);
         let producer: ThreadedProducer<_> =
             producer.map_err(|error| Error::Internal(format!("kafka settings: {error}")))?;
         Ok(Self {
             producer: Some(producer),
-            blocking,
+            blocking: setting.blocking,
         })
     }
 
@@ -66,17 +98,22 @@ impl Live {
         &self,
         topic: &str,
         record: Encoded<'_>,
-        ticket: Ticket,
+        mut ticket: Ticket,
     ) -> Result<(), (Code, Ticket)> {
         let Some(producer) = &self.producer else {
             return Err((Code::Fail, ticket));
         };
         producer.context().bootstrap.remind(producer.client());
+        ticket.time = match record.timestamp {
+            None if producer.context().embedded => Some(SystemClock.now()),
+            given => given,
+        };
+        let time = ticket.time.map(Timestamp::as_millis);
         let mut sent = BaseRecord::with_opaque_to(topic, Box::new(ticket));
         sent.key = record.key;
         sent.payload = record.value;
         sent.partition = record.partition.map(Partition::get);
-        sent.timestamp = record.timestamp.map(Timestamp::as_millis);
+        sent.timestamp = time;
         sent.headers = record.headers;
         let queued = &producer.context().metrics.queued;
         // Before it is sent: the report may come before this returns.
@@ -121,9 +158,13 @@ impl Live {
         let Some(producer) = &self.producer else {
             return 0;
         };
+        let began = Instant::now();
         // What is left is counted.
         let _ = producer.flush(wait);
-        producer.in_flight_count()
+        let left = producer.in_flight_count();
+        // By now it has what was refused.
+        let alone = producer.context().again.as_ref().and_then(Again::present);
+        left + alone.map_or(0, |alone| alone.flush(wait.saturating_sub(began.elapsed())))
     }
 
     #[cfg(test)]
@@ -152,6 +193,9 @@ struct Reports {
     /// A fatal error: nothing more can be sent.
     broken: AtomicBool,
     bootstrap: Bootstrap,
+    embedded: bool,
+    /// Where records go that Kafka has refused together with others. None if there are no others.
+    again: Option<Again>,
 }
 
 impl ClientContext for Reports {
@@ -180,13 +224,16 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        self.metrics.queued.dec();
+        let mut ticket = *ticket;
         let outcome = match result {
             Ok(message) => match Partition::new(message.partition()) {
                 Ok(partition) => Ok(Written {
                     partition,
                     offset: Offset::new(message.offset()).ok(),
-                    timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
+                    timestamp: match self.embedded {
+                        true => ticket.time,
+                        false => message.timestamp().to_millis().map(Timestamp::from_millis),
+                    },
                 }),
                 Err(error) => Err(super::RecordError::Internal(error.to_string())),
             },
@@ -199,9 +246,24 @@ impl ProducerContext for Reports {
                 if code == Code::MessageTimedOut {
                     self.bootstrap.missed();
                 }
-                Err(verdict::of(code, sent, message.partition()))
+                match &self.again {
+                    Some(again) if sent == Sent::No && verdict::may_be_of_another(code) => {
+                        match again.send(message, ticket) {
+                            Ok(()) => return self.metrics.queued.dec(),
+                            Err((error, back)) => {
+                                ticket = back;
+                                Err(error)
+                            }
+                        }
+                    }
+                    _ => {
+                        let has_key = message.key().is_some();
+                        Err(verdict::of(code, sent, message.partition(), has_key))
+                    }
+                }
             }
         };
+        self.metrics.queued.dec();
         if outcome.is_ok() {
             self.bootstrap.reached();
         }

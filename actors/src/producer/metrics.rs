@@ -130,6 +130,12 @@ impl ProducerMetrics {
         }
     }
 
+    /// How many records were written.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> u64 {
+        self.records.get()
+    }
+
     /// Counts an error.
     pub(super) fn failed(&self, error: &RecordError) {
         self.errors.with_label_values(&[error.code()]).inc();

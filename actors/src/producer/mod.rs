@@ -7,12 +7,15 @@
 //!                                |          a ticket each
 //!                             live.rs       librdkafka's queue; one producer a codec
 //!                                |
+//!                                |          refused with its batch: once more, alone (again.rs)
+//!                                |
 //!                             delivery reports -> tickets -> batch.rs, one countdown a request
 //!                                                              |
 //!   outcomes, in the request's order <------- Delivery --------+
 //! ```
 //! Nothing here waits on an async thread: what blocks runs on threads that may wait.
 
+mod again;
 mod batch;
 mod budget;
 mod coding;

@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::coding::Coding;
 use super::config::ProducerConfig;
 use super::enqueue::{Enqueuing, Progress};
-use super::live::Live;
+use super::live::{Live, Setting};
 use super::metrics::ProducerMetrics;
 use super::record::{Compression, Production};
 use super::topics::Topics;
@@ -86,7 +86,8 @@ impl Producers {
             .map_err(|error| Error::Internal(error.to_string()))?;
         if !kafka.properties.is_empty() || !config.properties.is_empty() {
             let client = config.client(&kafka, Compression::None);
-            drop(Live::new(&client, metrics.clone(), blocking.clone())?);
+            let setting = Setting::of(&kafka, &metrics, &blocking);
+            drop(Live::new(&client, setting)?);
         }
         Ok(Self(Arc::new(Inner {
             topics: Topics::new(cluster, blocking.clone()),
@@ -220,16 +221,19 @@ impl Producers {
             return Ok(live);
         }
         let client = inner.config.client(&inner.kafka, compression);
-        let (metrics, blocking) = (inner.metrics.clone(), inner.blocking.clone());
-        let made = inner
-            .blocking
-            .run(move || Live::new(&client, metrics, blocking));
+        let setting = Setting::of(&inner.kafka, &inner.metrics, &inner.blocking);
+        let made = inner.blocking.run(move || Live::new(&client, setting));
         let made = Arc::new(made.await??);
         let mut live = slot.live.write().unwrap_or_else(PoisonError::into_inner);
         if live.replace(Arc::clone(&made)).is_some() {
             inner.metrics.replaced.inc();
         }
         Ok(made)
+    }
+
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> &ProducerMetrics {
+        &self.0.metrics
     }
 
     /// Waits until Kafka has every record that was taken, no longer than until the deadline.

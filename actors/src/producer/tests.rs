@@ -8,7 +8,8 @@ use bytes::Bytes;
 use prometheus::Registry;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use sluice_types::{Format, Offset, Partition};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use sluice_types::{Clock, Format, Offset, Partition, SystemClock, Timestamp};
 
 use super::*;
 use crate::blocking::Blocking;
@@ -119,6 +120,72 @@ async fn a_topic_that_is_not_there_is_told_before_anything_is_sent() {
     let refused = producers.enqueue(missing.clone(), soon()).await.err();
     assert_eq!(refused, Some(Error::TopicNotFound(vec![missing.topic])));
     assert_eq!(producers.budget().used(), 0);
+}
+
+/// Has the broker refuse the next batch of records.
+fn refuse_a_batch(broker: &Broker) {
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    broker.request_errors(RDKafkaApiKey::Produce, &[error]);
+}
+
+#[tokio::test]
+async fn records_that_are_refused_with_their_batch_are_sent_alone_and_counted_once() {
+    let broker = broker();
+    let producers = producers(&broker, 1 << 20);
+    for round in 1..=2 {
+        refuse_a_batch(&broker);
+        let values = (0..20).map(|n| n.to_string());
+        let delivery = producers.enqueue(production(values), soon()).await.unwrap();
+        assert_eq!(producers.flush(soon()).await, 0);
+        let outcomes = delivery.outcomes(soon()).await;
+        let mut found = offsets(&outcomes);
+        found.sort();
+        let expected = (20 * (round - 1)..20 * round).map(|offset| Offset::new(offset).ok());
+        assert_eq!(found, expected.collect::<Vec<_>>());
+        let metrics = producers.metrics();
+        assert_eq!(metrics.queued.get(), 0);
+        assert_eq!(metrics.written(), 20 * round.unsigned_abs());
+        assert_eq!(producers.budget().used(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_alone_is_refused() {
+    let broker = broker();
+    let producers = producers(&broker, 1 << 20);
+    refuse_a_batch(&broker);
+    refuse_a_batch(&broker);
+    let delivery = producers
+        .enqueue(production(["1".to_owned()]), soon())
+        .await;
+    let outcomes = delivery.unwrap().outcomes(soon()).await;
+    assert_eq!(outcomes, [Err(RecordError::TooLarge { limit: None })]);
+    assert_eq!(producers.metrics().written(), 0);
+    let next = producers
+        .enqueue(production(["2".to_owned()]), soon())
+        .await;
+    next.unwrap().outcomes(soon()).await[0].as_ref().unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_broker_is_not_believed_the_time() {
+    let broker = broker();
+    let producers = producers(&broker, 1 << 20);
+    let mut two = production(["1".to_owned(), "2".to_owned()]);
+    let given = Timestamp::from_millis(1_704_545_600_123);
+    two.records[0].timestamp = Some(given);
+    let before = SystemClock.now();
+    let delivery = producers.enqueue(two, soon()).await.unwrap();
+    let outcomes = delivery.outcomes(soon()).await;
+    let times = outcomes
+        .iter()
+        .map(|o| o.as_ref().unwrap().timestamp.unwrap());
+    let times: Vec<Timestamp> = times.collect();
+    assert_eq!(times[0], given);
+    assert!(
+        before <= times[1] && times[1] <= SystemClock.now(),
+        "{times:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! formats.rs   what becomes of keys, values, headers
 //! records.rs   order, places, times, what one wrong record does to the others
 //! codecs.rs    compression, as the broker has it on disk
+//! refused.rs   what Kafka refuses, and whom it tells so
 //! requests.rs  what is wrong with a request by itself
 //! limits.rs    how much a node takes on
 //! faults.rs    brokers and nodes that go away while records are on their way
@@ -17,6 +18,7 @@ mod faults;
 mod formats;
 mod limits;
 mod records;
+mod refused;
 mod requests;
 mod status;
 

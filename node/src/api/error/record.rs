@@ -45,7 +45,7 @@ pub(in crate::api) fn of_record(error: &RecordError, topic: &TopicName) -> Probl
         .with("limit", *limit),
         RecordError::TooLarge { limit: None } => new(
             Code::RecordTooLarge,
-            "Kafka does not take the record, or the batch that it is in: send less at once, or have the topic's max.message.bytes raised.".into(),
+            "Kafka does not take so large a record: send less, or have the topic's max.message.bytes raised.".into(),
         ),
         RecordError::TopicNotFound => new(
             Code::TopicNotFound,
@@ -58,10 +58,9 @@ pub(in crate::api) fn of_record(error: &RecordError, topic: &TopicName) -> Probl
         ),
         RecordError::QueueFull => super::queue_full(),
         RecordError::KafkaUnavailable(reason) => {
-            let detail = "Kafka did not take the record, which was not written; try again.";
-            let mut problem = new(Code::KafkaUnavailable, detail.into());
-            problem.cause = Some(reason.clone());
-            problem
+            let detail =
+                format!("Kafka did not take the record, which was not written; try again: {reason}.");
+            new(Code::KafkaUnavailable, detail.into())
         }
         RecordError::KafkaTimeout => new(
             Code::KafkaTimeout,

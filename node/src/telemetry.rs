@@ -58,7 +58,7 @@ pub fn init(env: &Env) {
         );
     }
     if unknown {
-        tracing::warn!(form, "SLUICE_LOG_FORMAT is neither json nor text");
+        tracing::warn!(form, "unknown SLUICE_LOG_FORMAT: it is json or text");
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

@@ -123,14 +123,12 @@ fn note(state: &Arc<State>, records: usize) -> Result<(RequestId, Receipt), Prob
 )]
 pub(super) async fn status(call: Call) -> Result<Reply, Unserved> {
     call.check_empty()?;
-    let id: RequestId = call
-        .path("requestId")
-        .parse()
-        .map_err(|_| request_not_found())?;
+    let text = call.path("requestId");
+    let id: RequestId = text.parse().map_err(|_| request_not_found(text))?;
     let state = call.state();
     let age = state.clock.now().as_millis() - id.taken.as_millis();
     if u128::from(age.max(0).unsigned_abs()) > (RETENTION + LONGEST).as_millis() {
-        return Err(request_not_found().into());
+        return Err(request_not_found(text).into());
     }
     let budget = call.budget();
     let name = &id.node.name;
@@ -151,18 +149,19 @@ pub(super) async fn status(call: Call) -> Result<Reply, Unserved> {
         Run::Over => Ok(lost(&id)?),
         Run::Here => match state.ledger.status(id.number) {
             Some(status) => Ok(told(&id, &status)?),
-            None if state.identity.is(&id.node) => Err(request_not_found().into()),
+            None if state.identity.is(&id.node) => Err(request_not_found(text).into()),
             // An earlier run of this node took it.
             None => Ok(lost(&id)?),
         },
     }
 }
 
-fn request_not_found() -> Problem {
+fn request_not_found(id: &str) -> Problem {
     Problem::new(
         Code::RequestNotFound,
         "There is no request with this id, or it ended more than 30 minutes ago.",
     )
+    .with("requests", json!([id]))
 }
 
 fn lost(id: &RequestId) -> Result<Reply, Problem> {

@@ -168,7 +168,8 @@ impl Consensus {
             let stands = raft.trigger().elect().await;
             stands.map_err(|error| StartError::Stopped(error.to_string()))?;
         }
-        tracing::info!(%raft_id, cluster = ?identity.cluster(), "consensus started");
+        let cluster = identity.cluster().map(|cluster| cluster.to_string());
+        tracing::info!(%raft_id, cluster, "consensus started");
         let leading = Leading::new(raft.clone(), &options.timing);
         let asking = Asking::new(
             leading.clone(),

@@ -98,7 +98,8 @@ async fn an_id_that_nobody_was_given_is_not_found() {
         &id.to_uppercase(),
     ] {
         let refused = status(&client, unknown).await;
-        refused.expect_problem(404, "request_not_found");
+        let refused = refused.expect_problem(404, "request_not_found");
+        assert_eq!(refused.json["requests"].as_array().map(Vec::len), Some(1));
     }
 }
 

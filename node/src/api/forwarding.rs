@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::HeaderMap;
 use sluice_actors::Deadline;
 use tokio::time::Instant;
 
@@ -85,9 +85,10 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
                 body,
                 fate,
             }) => {
-                let is_unknown = says(&headers, Code::OutcomeUnknown);
                 let reply = Reply::passed_on(status, &headers, body, fate);
-                let is_undecided = is_unknown || says(&headers, Code::NoQuorum);
+                let says = |code: Code| reply.code == Some(code.meaning().code);
+                let is_unknown = says(Code::OutcomeUnknown);
+                let is_undecided = is_unknown || says(Code::NoQuorum);
                 // The owner may be cut off where this node is not: its successor decides.
                 let has_time = Instant::now() + LAST_WORD < call.end();
                 if !(is_undecided && has_time && state.ownership.has_quorum().await) {
@@ -128,12 +129,6 @@ pub(super) async fn serve(mut call: Call, route: &Route) -> Result<Reply, Proble
             }
         }
     }
-}
-
-/// Whether an answer is this error.
-fn says(headers: &HeaderMap, code: Code) -> bool {
-    let said = headers.get(crate::peer::CODE).map(HeaderValue::as_bytes);
-    said == Some(code.meaning().code.as_bytes())
 }
 
 async fn send_on(call: &Call, owner: &Owner, is_sparing: bool) -> Result<Answered, PeerError> {

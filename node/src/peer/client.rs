@@ -147,16 +147,14 @@ impl Peers {
         request: Forward<'_>,
     ) -> Result<Answered, PeerError> {
         let url = format!("http://{}{}", owner.address, request.path);
-        let mut sending = self.http.request(method(&request.method), url);
-        let badge = self.badge.show(&owner.node);
-        for (name, value) in badge.iter().chain(&request.headers) {
-            sending = sending.header(name.as_str(), value.as_bytes());
-        }
+        let sending = self.http.request(method(&request.method), url);
+        let sending = with_headers(sending, &self.badge.show(&owner.node));
+        let sending = with_headers(sending, &request.headers);
         let room = match request.is_sparing {
             true => NonZeroU64::MIN,
             false => self.answers.room(),
         };
-        sending = sending.header(ROOM.as_str(), room.get());
+        let sending = sending.header(ROOM.as_str(), room.get());
         let response = sending.body(request.body).send().await.map_err(failed)?;
         let status = StatusCode::from_u16(response.status().as_u16())
             .map_err(|_| PeerError::Lost("no status".to_owned()))?;
@@ -229,6 +227,16 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
 /// actix and reqwest know HTTP by different versions of the same crate.
 fn method(method: &Method) -> reqwest::Method {
     reqwest::Method::from_bytes(method.as_str().as_bytes()).unwrap_or(reqwest::Method::POST)
+}
+
+pub(super) fn with_headers(
+    sending: reqwest::RequestBuilder,
+    headers: &HeaderMap,
+) -> reqwest::RequestBuilder {
+    let headers = headers.iter();
+    headers.fold(sending, |sending, (name, value)| {
+        sending.header(name.as_str(), value.as_bytes())
+    })
 }
 
 fn actix_headers(headers: &reqwest::header::HeaderMap) -> HeaderMap {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sluice_raft::{Transport, TransportError};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{client, failed};
+use super::client::{client, failed, with_headers};
 use super::{Credentials, PeerError};
 
 /// Where frames are taken.
@@ -38,10 +38,8 @@ impl Transport for Frames {
         frame: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, TransportError> {
-        let mut sending = self.http.post(format!("http://{address}{FRAMES}"));
-        for (name, value) in self.credentials.show().iter() {
-            sending = sending.header(name.as_str(), value.as_bytes());
-        }
+        let sending = self.http.post(format!("http://{address}{FRAMES}"));
+        let sending = with_headers(sending, &self.credentials.show());
         let answering = async {
             let response = sending.body(frame).send().await.map_err(failed)?;
             if !response.status().is_success() {

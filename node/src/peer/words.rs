@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::client::with_headers;
 use super::{Badge, SILENCE, WORDS};
 use crate::ownership::Owner;
 
@@ -148,10 +149,8 @@ impl Words {
     async fn send(&self, address: &NodeAddress, receiver: &NodeId, words: &[Waiting]) -> bool {
         let sayings: Vec<Saying> = words.iter().map(|word| word.saying).collect();
         let url = format!("http://{address}{WORDS}");
-        let mut sending = self.0.http.post(url).timeout(HEARD_WITHIN);
-        for (name, value) in self.0.badge.show(receiver).iter() {
-            sending = sending.header(name.as_str(), value.as_bytes());
-        }
+        let sending = self.0.http.post(url).timeout(HEARD_WITHIN);
+        let sending = with_headers(sending, &self.0.badge.show(receiver));
         sending.json(&sayings).send().await.is_ok()
     }
 
